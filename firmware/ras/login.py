@@ -1,0 +1,300 @@
+"""The phone as a whole: prompt, key distribution, registration, commit, channel.
+
+Decides and does not act: each decision is an effect (docs/architecture.md, "The phone's
+pieces") that an adapter carries out and reports back.  Times are milliseconds.
+
+    ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/screen.py, or None
+    ("fetch", ext)        fetch a key file
+    ("register", record, gatekeepers)
+    ("commit", record) ("erase",)
+    ("open", registration) ("close",)    the signalling channel
+    ("unregister",)
+    ("show", step)        how far things are: a word of phone/screen.py
+
+Source: the seed, figures 3 and 4; protocol.md section 6.
+"""
+
+from ras import profile
+from ras.compat import const
+from ras.endpoint import Registration
+from ras.generator import fits
+from ras.keyfile import KeyFile
+from ras.keys import authentication_key
+from ras.record import Record
+from ras.tables import LOGIN, Machine
+
+# ms.  How long a phone shows the prompt after a failure before it tries its stored keys
+# again by itself: a building whose power comes back must not need somebody at each phone.
+# It doubles, so that a phone with a stale PIN does not run into the throttle.
+RETRY_FIRST = const(60000)
+RETRY_LONGEST = const(900000)
+# ms between attempts to open the signalling channel; doubles.
+REOPEN_FIRST = const(1000)
+REOPEN_LONGEST = const(30000)
+# After so many attempts the gatekeeper has surely forgotten SID and Ks: register anew.
+REOPEN_TRIES = const(4)
+
+_REFUSALS = {
+    profile.UNKNOWN_EXTENSION: "unknown-extension",
+    profile.OTHER_GATEKEEPER: "other-gatekeeper",
+    profile.OBSOLETE: "keys-obsolete",
+    profile.REVOKED: "key-revoked",
+    profile.SUITE_REFUSED: "suite-refused",
+}
+# Reasons of a URQ after which a phone may register again by itself; after any other (the
+# extension is used elsewhere, an administrator's word) its user has to.
+_COME_BACK = ("reregistrationRequired", "ttlExpired", "maintenance", "no-answer", "rejected")
+
+
+class Login:
+    """The machine.  random: `random(n) -> bytes`, for jitter only."""
+
+    def __init__(self, random) -> None:
+        self._random = random
+        self._machine = Machine("login", LOGIN, "off")
+        self._effects = []
+        self._timer = None
+        self._record = None  # what is in the store
+        self._trial = None  # what is being tried, in RAM only until RCF has verified
+        self._ext = self._pin = None
+        self._fetched_again = False
+        self._retry = RETRY_FIRST
+        self._registration = None
+        self._opened = 0
+
+    @property
+    def state(self) -> str:
+        """The state's name in tables.LOGIN."""
+        return self._machine.state
+
+    def next_effect(self) -> "tuple | None":
+        """Return the next effect, or None."""
+        return self._effects.pop(0) if self._effects else None
+
+    def get_timer(self) -> "int | None":
+        """Return when `handle_timer` wants to be called, or None."""
+        return self._timer
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due at `now`; may be called early."""
+        if self._timer is None or now < self._timer:
+            return
+        self._timer = None
+        if self._machine.state == "waiting":
+            self._machine.feed("retry")
+            self._try_stored()
+        elif self._machine.state == "opening":
+            self._open()
+
+    # -- the user
+
+    def boot(self, record: "Record | None", now: int, reason: "str | None" = None) -> None:
+        """Start with what the store held; reason: why it held nothing, if that is to be shown."""
+        self._record = record
+        if record is None:
+            self._machine.feed("empty")
+            self._effects.append(("prompt", reason))
+        else:
+            self._machine.feed("stored")
+            self._try_stored()
+
+    def entered(self, ext: str, pin: str, now: int) -> None:
+        """Take EXT and PIN from the prompt."""
+        if not self._machine.allows("entered"):
+            return
+        self._machine.feed("entered")
+        self._timer = None
+        self._ext, self._pin = ext, pin
+        self._fetched_again = False
+        self._fetch()
+
+    def touched(self, now: int) -> None:
+        """Put off what would take the prompt away from a user who is at it."""
+        if self._machine.state == "waiting":
+            self._timer = max(self._timer or 0, now + RETRY_FIRST)
+
+    def log_out(self, now: int) -> None:
+        """Log the user out and forget the keys."""
+        if not self._machine.allows("log-out"):
+            return
+        self._timer = None
+        if self._record is not None:
+            self._effects.append(("erase",))
+        self._record = self._trial = None
+        self._ext = self._pin = None
+        if self._machine.feed("log-out") == "leaving":
+            self._drop_channel()
+            self._effects.append(("show", "logging-out"))
+            self._effects.append(("unregister",))
+        else:
+            self._effects.append(("prompt", None))
+
+    # -- key distribution
+
+    def keys(self, keyfile: KeyFile, now: int) -> None:
+        """Take the key file that was fetched."""
+        if self._machine.state != "fetching":
+            return
+        if not fits(keyfile.g, self._ext):  # a key of another extension could never register
+            self._give_up("bad-key-file", now)
+            return
+        self._machine.feed("keys")
+        self._trial = Record(
+            self._ext,
+            self._pin,
+            keyfile.suite,
+            keyfile.g,
+            keyfile.kg,
+            keyfile.cvm,
+            authentication_key(keyfile.suite, keyfile.kg, self._pin),
+            keyfile.gatekeepers,
+        )
+        self._register(self._trial)
+
+    def no_keys(self, reason: str, now: int) -> None:
+        """Take it that no key server gave keys; what keys there are stay."""
+        if self._machine.state == "fetching":
+            self._give_up(reason, now)
+
+    # -- registration
+
+    def registered(self, registration: Registration, now: int) -> None:
+        """Take the registration that RCF has granted."""
+        if not self._machine.allows("registered"):
+            return
+        self._registration = registration
+        self._retry = RETRY_FIRST
+        self._opened = 0
+        if self._machine.feed("registered") == "committing":
+            self._effects.append(("commit", self._trial))
+        else:
+            self._open()
+
+    def refused(self, code: int, now: int) -> None:
+        """Take the error code with which the last gatekeeper has refused."""
+        if self._machine.state not in ("stored", "fresh"):
+            return
+        reason = _REFUSALS.get(code, "refused")
+        if code in (profile.OBSOLETE, profile.REVOKED, profile.SUITE_REFUSED) and not self._fetched_again:
+            self._fetch_again(reason)
+        else:
+            self._give_up(reason, now)
+
+    def no_answer(self, now: int) -> None:
+        """Take it that no gatekeeper answered."""
+        if self._machine.state == "stored" and not self._fetched_again:
+            self._fetch_again("no-answer")
+        elif self._machine.state in ("stored", "fresh"):
+            # With fresh keys, silence is what a wrong PIN gets.
+            self._give_up("log-in-failed" if self._machine.state == "fresh" else "no-answer", now)
+
+    def ended(self, reason: str, now: int) -> None:
+        """Take the end of the registration, by the gatekeeper or for want of answers."""
+        if not self._machine.allows("again"):
+            return
+        self._drop_channel()
+        self._timer = None
+        if reason in _COME_BACK and self._record is not None:
+            self._machine.feed("again")
+            self._try_stored()
+        else:
+            self._machine.feed("give-up")
+            self._effects.append(("prompt", "logged-out"))
+
+    def left(self, now: int) -> None:
+        """Take it that the endpoint has logged out."""
+        if self._machine.state == "leaving":
+            self._machine.feed("left")
+            self._effects.append(("prompt", None))
+
+    # -- store
+
+    def committed(self, now: int) -> None:
+        """Take it that the store holds the record."""
+        if self._machine.state == "committing":
+            self._machine.feed("committed")
+            self._record, self._trial = self._trial, None
+            self._open()
+
+    def not_committed(self, now: int) -> None:
+        """Take it that the store could not write: this registration is good until power goes."""
+        if self._machine.state == "committing":
+            self._effects.append(("show", "store-failed"))
+            self.committed(now)
+
+    # -- signalling channel
+
+    def channel_open(self, cipher: str, now: int) -> None:
+        """Take it that the channel is open."""
+        if self._machine.allows("open"):
+            self._machine.feed("open")
+            self._opened = 0
+            self._timer = None
+            self._effects.append(("show", "registered"))
+
+    def channel_failed(self, now: int) -> None:
+        """Take it that the channel could not be opened, or did not stay open."""
+        if self._machine.state == "online":
+            self._machine.feed("closed")
+        elif self._machine.allows("failed"):
+            self._machine.feed("failed")
+        else:
+            return
+        self._opened += 1
+        if self._opened >= REOPEN_TRIES and self._record is not None:
+            self._machine.feed("again")
+            self._effects.append(("close",))
+            self._registration = None
+            self._try_stored()
+            return
+        self._effects.append(("show", "channel-failed"))
+        wait = min(REOPEN_FIRST << self._opened, REOPEN_LONGEST)
+        self._timer = now + wait + self._jitter(wait)
+
+    # -- what they share
+
+    def _fetch(self) -> None:
+        self._effects.append(("show", "fetching"))
+        self._effects.append(("fetch", self._ext))
+
+    def _fetch_again(self, reason: str) -> None:
+        self._machine.feed("fetch")
+        self._fetched_again = True
+        record = self._trial or self._record
+        self._ext, self._pin = record.ext, record.pin
+        self._effects.append(("show", reason))
+        self._fetch()
+
+    def _try_stored(self) -> None:
+        self._trial = None
+        self._fetched_again = False
+        self._register(self._record)
+
+    def _register(self, record: Record) -> None:
+        self._effects.append(("show", "registering"))
+        gatekeepers = record.gatekeepers
+        if self._registration is not None:
+            gatekeepers = gatekeepers + tuple([a for a in self._registration.others if a not in gatekeepers])
+        self._effects.append(("register", record, gatekeepers))
+
+    def _open(self) -> None:
+        self._effects.append(("show", "opening"))
+        self._effects.append(("open", self._registration))
+
+    def _drop_channel(self) -> None:
+        if self._registration is not None:
+            self._effects.append(("close",))
+
+    def _give_up(self, reason: str, now: int) -> None:
+        """Show the prompt; with a record in the store, come back to that after a while."""
+        self._trial = None
+        if self._record is None:
+            self._machine.feed("give-up")
+        else:
+            self._machine.feed("wait")
+            self._timer = now + self._retry + self._jitter(self._retry // 2)
+            self._retry = min(2 * self._retry, RETRY_LONGEST)
+        self._effects.append(("prompt", reason))
+
+    def _jitter(self, most: int) -> int:
+        return int.from_bytes(self._random(2), "big") * most >> 16

@@ -1,0 +1,122 @@
+"""A RAS message as octets and as values; where its integrity check value lies."""
+
+from ras import h225
+from ras.aper import UNKNOWN, decode, encode
+from ras.compat import compare_digest, const
+from ras.errors import LocalProtocolError, RemoteProtocolError
+from ras.keys import Suite, integrity_check_value
+from ras.per import Reader, Writer
+
+# Octets.  One frame of Ethernet less IP and UDP headers: a longer answer is cut into
+# fragments, which small stacks lose; a longer request comes from no endpoint.
+MAX_MESSAGE = const(1472)
+
+# The alternatives of RasMessage by number: (short name, type).  The rest of the 25 of
+# the root and all of the extension are messages for which an XRS is the answer.
+_MESSAGES = (
+    ("GRQ", h225.GATEKEEPER_REQUEST),
+    ("GCF", h225.GATEKEEPER_CONFIRM),
+    ("GRJ", h225.GATEKEEPER_REJECT),
+    ("RRQ", h225.REGISTRATION_REQUEST),
+    ("RCF", h225.REGISTRATION_CONFIRM),
+    ("RRJ", h225.REGISTRATION_REJECT),
+    ("URQ", h225.UNREGISTRATION_REQUEST),
+    ("UCF", h225.UNREGISTRATION_CONFIRM),
+)
+# Those of the rest that ask for an answer, ARQ, BRQ, DRQ, LRQ and IRQ: by number, how many
+# OPTIONAL components their root has.
+_REQUESTS = {9: 7, 12: 2, 15: 1, 18: 2, 21: 2}
+_XRS = const(24)  # unknownMessageResponse, the last of the root
+_ROOT = const(25)
+
+GRQ, GCF, GRJ, RRQ, RCF, RRJ, URQ, UCF = [name for name, _ in _MESSAGES]
+XRS = "XRS"
+
+
+class Message:
+    """A decoded message.
+
+    kind: its short name, "GRQ" to "UCF", "XRS", or UNKNOWN; value: dict as its table
+    says (for UNKNOWN {"requestSeqNum": …} if it asks for an answer, else {}); octets:
+    as received; icv: (offset, length) of its integrity check value in octets, or None.
+    """
+
+    def __init__(self, kind: str, value: dict, octets: bytes, icv: "tuple[int, int] | None") -> None:
+        self.kind = kind
+        self.value = value
+        self.octets = octets
+        self.icv = icv
+
+    def __repr__(self) -> str:
+        return "Message(%s, %d octets)" % (self.kind, len(self.octets))
+
+
+def decode_message(octets: bytes) -> Message:
+    """Decode one datagram (H.225.0 section 7.6).
+
+    Octets behind the message are left alone, as X.691 section 11.1 lets an encoder pad.
+    Raises RemoteProtocolError where it is no RAS message, is cut off, or has a value out
+    of its range.
+    """
+    if len(octets) > MAX_MESSAGE:
+        raise RemoteProtocolError("RAS: over %d octets" % MAX_MESSAGE)
+    reader = Reader(octets)
+    if reader.bit():  # a message of the extension, such as RIP
+        return Message(UNKNOWN, {}, octets, None)
+    number = reader.constrained(0, _ROOT - 1)
+    if number < len(_MESSAGES):
+        kind, table = _MESSAGES[number]
+    elif number == _XRS:
+        kind, table = XRS, h225.UNKNOWN_MESSAGE
+    else:
+        return Message(UNKNOWN, _number_of_stranger(reader, number), octets, None)
+    value = decode(reader, table)
+    return Message(kind, value, octets, reader.icv)
+
+
+def _number_of_stranger(reader: Reader, number: int) -> dict:
+    """Return the requestSeqNum, the first component of every message, of a request we do not know."""
+    optional = _REQUESTS.get(number)
+    if optional is None:
+        return {}
+    reader.bits(1 + optional)
+    return {"requestSeqNum": reader.constrained(1, 65535)}
+
+
+def encode_message(kind: str, value: dict) -> "tuple[bytearray, tuple[int, int] | None]":
+    """Encode a message; return its octets and where its ICV lies, if it has one.
+
+    Raises LocalProtocolError where a value does not fit its type.
+    """
+    writer = Writer()
+    writer.bits(0, 1)
+    if kind == XRS:
+        writer.constrained(_XRS, 0, _ROOT - 1)
+        encode(writer, h225.UNKNOWN_MESSAGE, value)
+        return writer.data, writer.icv
+    for number in range(len(_MESSAGES)):
+        if _MESSAGES[number][0] == kind:
+            writer.constrained(number, 0, _ROOT - 1)
+            encode(writer, _MESSAGES[number][1], value)
+            if len(writer.data) > MAX_MESSAGE:
+                raise LocalProtocolError("RAS: over %d octets" % MAX_MESSAGE)
+            return writer.data, writer.icv
+    raise LocalProtocolError("RAS: no message %s" % kind)
+
+
+def sign(octets: bytearray, icv: "tuple[int, int]", suite: Suite, key: bytes) -> None:
+    """Write the integrity check value of an encoded message in place (protocol.md section 4)."""
+    offset, length = icv
+    octets[offset : offset + length] = bytes(length)
+    octets[offset : offset + length] = integrity_check_value(suite, key, octets)
+
+
+def verify(message: Message, suite: Suite, key: bytes) -> bool:
+    """Tell whether the message's integrity check value is the one `key` gives."""
+    if message.icv is None or message.icv[1] != suite.icv:
+        return False
+    offset, length = message.icv
+    blank = bytearray(message.octets)
+    blank[offset : offset + length] = bytes(length)
+    wanted = integrity_check_value(suite, key, blank)
+    return compare_digest(wanted, bytes(message.octets[offset : offset + length]))

@@ -1,0 +1,227 @@
+"""The registrations that a gatekeeper holds: keepAlive, URQ from either side, the end of life.
+
+Without I/O.  Times are milliseconds.  protocol.md sections 4 and 7.
+"""
+
+import heapq
+
+from ras import build, profile
+from ras.compat import compare_digest, const
+from ras.errors import RemoteProtocolError
+from ras.keys import Suite
+from ras.message import RCF, RRQ, UCF, URQ, Message, verify
+from ras.tables import REGISTRATION, Machine
+
+# Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
+MAX_HELD = const(20000)
+_GRACE = const(10000)  # ms after the promised life before a registration is dropped
+_TRIES = const(3)
+_FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
+
+
+class Held:
+    """A registration: identifier, ext, g, suite; sid in lower-case hex; source and
+    signalling of the endpoint; expires: ms.
+    """
+
+    def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:
+        self.identifier = identifier
+        self.ext = ext
+        self.g = g
+        self.suite = suite
+        self.source = source
+        self.sid = ""
+        self.expires = 0
+        self.since = 0
+        self.machine = Machine("registration", REGISTRATION, "registered")
+        self.ka = self.ks = self.rg = b""
+        self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
+        self.reason = ""
+
+    def __repr__(self) -> str:
+        return "Held(%s, %s)" % (self.ext, self.identifier)
+
+
+class Registrations:
+    """All of them.  out: list that datagrams (octets, address) are put into; events: list
+    for ("refreshed", Held) and ("ended", Held, reason).
+    """
+
+    def __init__(self, settings, random, out: list, events: list) -> None:
+        self._settings = settings
+        self._random = random
+        self._out = out
+        self._events = events
+        self._by_identifier = {}
+        self._by_ext = {}
+        self._by_sid = {}
+        self._releases = {}  # requestSeqNum of our URQ -> _Release
+        self._timers = []  # heap of (when, number that tells equals apart, what is due)
+        self._due = 0
+        self._number = int.from_bytes(random(2), "big")
+
+    def __len__(self) -> int:
+        return len(self._by_identifier)
+
+    def all(self) -> "list[Held]":
+        """Return the registrations there are."""
+        return list(self._by_ext.values())
+
+    def of(self, ext: str) -> "Held | None":
+        """Return the registration of an extension, or None."""
+        return self._by_ext.get(ext)
+
+    def with_sid(self, sid: str) -> "Held | None":
+        """Return the registration whose SID this is, in lower-case hex, or None."""
+        return self._by_sid.get(sid)
+
+    def add(self, held: Held, life: int, now: int) -> None:
+        """Hold a registration for `life` seconds."""
+        held.since = now
+        held.expires = now + 1000 * life + _GRACE
+        self._by_identifier[held.identifier] = held
+        self._by_ext[held.ext] = held
+        self._by_sid[held.sid] = held
+        self._schedule(held.expires, held)
+
+    def replace(self, old: Held, g: bytes, now: int) -> None:
+        """End `old` since the endpoint with `g` has registered its extension."""
+        if old.g == g:  # the same phone anew: it has no use for a URQ
+            self._end(old, "expire", "reregistered")
+        else:
+            self.release(old, "undefinedReason", now)
+
+    def life(self, value: dict) -> int:
+        """Return the seconds to grant to an RRQ: what it asks for, within the site's limit."""
+        return min(value.get("timeToLive", self._settings.time_to_live), self._settings.time_to_live)
+
+    # -- time
+
+    def get_timer(self) -> "int | None":
+        """Return when `handle_timer` wants to be called, or None."""
+        return self._timers[0][0] if self._timers else None
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due at `now`; may be called early."""
+        while self._timers and self._timers[0][0] <= now:
+            due = heapq.heappop(self._timers)[2]
+            if isinstance(due, _Release):
+                if self._releases.get(due.number) is due:
+                    self._release_again(due, now)
+            elif due.identifier in self._by_identifier:
+                if due.expires > now:
+                    self._schedule(due.expires, due)
+                elif due.machine.state == "registered":
+                    self._end(due, "expire", "ttlExpired")
+
+    def _schedule(self, when: int, what) -> None:
+        self._due += 1
+        heapq.heappush(self._timers, (when, self._due, what))
+
+    # -- keepAlive, and URQ of the endpoint
+
+    def receive(self, message: Message, source: "tuple[str, int]", now: int) -> bytes:
+        """Take an RRQ with keepAlive or a URQ; return the answer's octets.
+
+        Raises RemoteProtocolError where silence is the answer.
+        """
+        found = profile.elements(message)
+        held = self._by_identifier.get(message.value.get("endpointIdentifier"))
+        if held is None or not compare_digest(found[profile.RG], held.rg):
+            raise RemoteProtocolError("%s: no such registration" % message.kind)
+        if profile.suite_of(message) is not held.suite or not verify(message, held.suite, held.ka):
+            raise RemoteProtocolError("%s: wrong ICV" % message.kind)
+        counter = int.from_bytes(found[profile.RE][:8], "big")
+        if counter <= held.heard:
+            raise RemoteProtocolError("%s: replayed Re" % message.kind)
+        event = "refresh" if message.kind == RRQ else "leave"
+        if not held.machine.allows(event):
+            raise RemoteProtocolError("%s: the registration is ending" % message.kind)
+        held.heard = counter
+        number = message.value["requestSeqNum"]
+        elements = {profile.RE: found[profile.RE], profile.RG: held.rg}
+        if event == "leave":
+            answer = profile.seal(
+                UCF, build.unregistration_confirm(number), elements, held.suite, held.ka
+            )
+            self._end(held, "leave", "logged out")
+            return answer
+        held.machine.feed("refresh")
+        held.source = source
+        life = self.life(message.value)
+        held.expires = now + 1000 * life + _GRACE
+        _, signalling = self._settings.addresses(source[0])
+        value = build.registration_confirm(
+            number, held.identifier, signalling, life, self._settings.others
+        )
+        self._events.append(("refreshed", held))
+        return profile.seal(RCF, value, elements, held.suite, held.ka)
+
+    # -- the end of a registration
+
+    def _end(self, held: Held, event: str, reason: str) -> None:
+        held.machine.feed(event)
+        self._by_identifier.pop(held.identifier, None)
+        self._forget(held)
+        held.ka = b""
+        if reason:  # the end of a release was told when it began
+            self._events.append(("ended", held, reason))
+
+    def _forget(self, held: Held) -> None:
+        """Forget SID and Ks (protocol.md section 7)."""
+        self._by_sid.pop(held.sid, None)
+        held.ks = b""
+        if self._by_ext.get(held.ext) is held:
+            del self._by_ext[held.ext]
+
+    def release(self, held: Held, reason: str, now: int) -> None:
+        """End a registration from this side: a URQ with an UnregRequestReason goes out."""
+        held.machine.feed("release")
+        self._forget(held)
+        self._events.append(("ended", held, reason))
+        held.sent += 1
+        self._number = self._number % 65535 + 1
+        _, signalling = self._settings.addresses(held.source[0])
+        value = build.unregistration_request(self._number, held.identifier, signalling, reason)
+        re = held.sent.to_bytes(8, "big") + self._random(8)
+        octets = profile.seal(URQ, value, {profile.RE: re, profile.RG: held.rg}, held.suite, held.ka)
+        release = _Release(held, self._number, re, octets)
+        self._releases[self._number] = release
+        self._release_again(release, now)
+
+    def _release_again(self, release: "_Release", now: int) -> None:
+        if release.tries >= _TRIES:
+            del self._releases[release.number]
+            self._end(release.held, "expire", "")
+            return
+        self._schedule(now + (_FIRST_WAIT << release.tries), release)
+        release.tries += 1
+        self._out.append((release.octets, release.held.source))
+
+    def released(self, message: Message) -> None:
+        """Take a UCF; raises RemoteProtocolError where it answers no URQ of ours."""
+        release = self._releases.get(message.value["requestSeqNum"])
+        if release is None:
+            raise RemoteProtocolError("UCF: to no URQ of ours")
+        held = release.held
+        found = profile.elements(message)
+        if (
+            found[profile.RE] != release.re
+            or found[profile.RG] != held.rg
+            or profile.suite_of(message) is not held.suite
+            or not verify(message, held.suite, held.ka)
+        ):
+            raise RemoteProtocolError("UCF: wrong ICV, Re or Rg")
+        del self._releases[release.number]
+        self._end(held, "confirm", "")
+
+
+class _Release:
+    """A URQ of ours that waits for its UCF."""
+
+    def __init__(self, held: Held, number: int, re: bytes, octets: bytes) -> None:
+        self.held = held
+        self.number = number
+        self.re = re
+        self.octets = octets
+        self.tries = 0

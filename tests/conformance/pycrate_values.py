@@ -1,0 +1,80 @@
+"""Values for the core's tables, made by hypothesis, and their form in pycrate."""
+
+from hypothesis import strategies as st
+from ras import aper, oids
+
+_WELL_KNOWN = st.sampled_from(["0.0.8.2250.0.6", "2.25.273361958028179150373490966389896869464.1", "1.3.6.1.4.1.9"])
+_OIDS = st.one_of(
+    _WELL_KNOWN,
+    st.builds(
+        lambda first, second, rest: ".".join(str(arc) for arc in (first, second, *rest)),
+        st.integers(0, 2),
+        st.integers(0, 39),
+        st.lists(st.integers(0, 2**40), max_size=5),
+    ),
+)
+_BMP = st.characters(max_codepoint=0xFFFF, exclude_categories=("Cs",))
+_IA5 = st.characters(max_codepoint=0x7F)
+
+
+def _sizes(low, high, most):
+    return low, min(low + most, high if high is not None else low + most)
+
+
+def values(kind, depth=0):
+    """Return a strategy for values of the table type `kind`."""
+    k = kind[0]
+    if k == aper.NULL:
+        return st.just(0)
+    if k == aper.BOOLEAN:
+        return st.booleans()
+    if k == aper.OID:
+        return _OIDS.map(oids.octets)
+    if k == aper.INTEGER:
+        if kind[1] is None:
+            return st.integers(-(2**70), 2**70)
+        return st.integers(kind[1], kind[2])
+    if k == aper.BITS:
+        low, high = _sizes(kind[1], kind[2], 70)
+        return st.integers(low, high).flatmap(lambda n: st.tuples(st.integers(0, 2**n - 1), st.just(n)))
+    if k == aper.OCTETS:
+        low, high = _sizes(kind[1], kind[2], 200)
+        return st.binary(min_size=low, max_size=high)
+    if k == aper.CHARS:
+        low, high = _sizes(kind[1], kind[2], 140)
+        alphabet = st.sampled_from(kind[4]) if kind[4] else _IA5 if kind[3] == 8 else _BMP
+        return st.text(alphabet, min_size=low, max_size=high)
+    if k == aper.ICV:
+        return st.sampled_from((12, 16)).flatmap(lambda n: st.binary(min_size=n, max_size=n))
+    if k == aper.SEQUENCE_OF:
+        return st.lists(values(kind[1], depth + 1), min_size=kind[2], max_size=2)
+    if k == aper.CHOICE:
+        known = [*kind[1], *(a for a in kind[2] or () if a[1] is not None)]
+        return st.sampled_from(known).flatmap(
+            lambda alternative: st.tuples(st.just(alternative[0]), values(alternative[1], depth + 1))
+        )
+    required, optional = {}, {}
+    for field in kind[1]:
+        (optional if len(field) == 3 else required)[field[0]] = values(field[1], depth + 1)
+    for addition in kind[2] or ():
+        if addition[1] is not None:
+            optional[addition[0]] = values(addition[1], depth + 1)
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def to_pycrate(kind, value):
+    """Return `value` in the form pycrate gives and takes."""
+    k = kind[0]
+    if k == aper.OID:
+        return tuple(int(arc) for arc in oids.dotted(value).split("."))
+    if k == aper.ICV:
+        return (int.from_bytes(value, "big"), 8 * len(value))
+    if k == aper.SEQUENCE_OF:
+        return [to_pycrate(kind[1], item) for item in value]
+    if k == aper.CHOICE:
+        inner = dict((a[0], a[1]) for a in [*kind[1], *(kind[2] or ())])
+        return (value[0], to_pycrate(inner[value[0]], value[1]))
+    if k == aper.SEQUENCE:
+        inner = dict((f[0], f[1]) for f in [*kind[1], *(kind[2] or ())])
+        return {name: to_pycrate(inner[name], item) for name, item in value.items()}
+    return value
