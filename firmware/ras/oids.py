@@ -10,12 +10,13 @@ def octets(dotted: str) -> bytes:
     arcs = [int(arc) for arc in dotted.split(".")]
     out = bytearray()
     for arc in [40 * arcs[0] + arcs[1]] + arcs[2:]:
-        part = bytearray((arc & 0x7F,))
+        part = [arc & 0x7F]
         arc >>= 7
         while arc:
-            part.insert(0, 0x80 | arc & 0x7F)
+            part.append(0x80 | arc & 0x7F)
             arc >>= 7
-        out.extend(part)
+        part.reverse()
+        out.extend(bytes(part))
     return bytes(out)
 
 
