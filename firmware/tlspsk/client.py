@@ -1,0 +1,253 @@
+"""The client: one TLS 1.2 connection with a pre-shared key, octets in and octets out."""
+
+from ras.compat import compare_digest, wipe
+from tlspsk import errors, handshake, prf, record, states
+from tlspsk.errors import RemoteAlert, RemoteProtocolError
+
+_FAILED_BEFORE = "connection has failed before"
+
+
+class PSKClient:
+    """A TLS 1.2 PSK client connection (RFC 5246, RFC 4279), without I/O.
+
+    identity: 1 to 128 octets; key: 1 to 64 octets (RFC 4279 section 5.3), copied and wiped
+    as soon as the record keys exist; random: callable(n) -> n octets nobody can predict.
+    Raises ValueError for a length out of range.
+
+    Give the transport's octets to receive(), send data_to_send() after every call, and take
+    next_event() until it returns None.
+    """
+
+    def __init__(self, identity: bytes, key: bytes, random) -> None:
+        if not 1 <= len(identity) <= handshake.MAX_IDENTITY:
+            raise ValueError("identity must be 1 to 128 octets")
+        if not 1 <= len(key) <= handshake.MAX_KEY:
+            raise ValueError("key must be 1 to 64 octets")
+        self._identity = bytes(identity)
+        self._key = bytearray(key)
+        self._random = random
+        self._records = record.RecordLayer(random)
+        self._messages = handshake.Messages()
+        self._state = states.IDLE
+        self._out = []
+        self._events = []
+        self._transcript = bytearray()  # handshake messages: a MicroPython hash cannot be copied
+        self._client_random = b""
+        self._hello = None
+        self._master = bytearray()
+        self._server_keys = None
+
+    def __repr__(self) -> str:
+        return "PSKClient(" + self._state + ")"
+
+    # --- the caller's side ---
+
+    def start(self) -> None:
+        """Begin the handshake; call once."""
+        self._enter(states.START)
+        self._client_random = self._random(handshake.RANDOM)
+        self._send_handshake(handshake.client_hello(self._client_random))
+
+    def receive(self, data: bytes) -> None:
+        """Take octets from the transport, cut anywhere.
+
+        Raises RemoteProtocolError when the server breaks the protocol, RemoteAlert when it ends
+        the connection: then data_to_send() has the alert, if there is one to send, events from
+        before the fault can still be taken, and the connection is over.
+        """
+        if self._state == states.FAILED:
+            raise RemoteProtocolError(None, _FAILED_BEFORE)
+        self._enter(states.RECEIVE)
+        if self._state == states.CLOSED:
+            return
+        self._records.receive(data)
+        try:
+            self._process()
+        except RemoteProtocolError as e:
+            self._fail(e)
+            raise
+
+    def receive_eof(self) -> None:
+        """Note that the transport has ended.
+
+        Raises RemoteProtocolError, with alert None, where no close_notify came before: someone
+        may have cut off what the server had still to say (RFC 5246 section 7.2.1).
+        """
+        after = states.FAILED
+        try:
+            after = states.following(self._state, states.EOF)
+        finally:
+            if after == states.CLOSED and self._state != states.CLOSED:
+                self._events.append(("closed",))
+            self._state = after
+            self._wipe()
+
+    def send(self, data: bytes) -> None:
+        """Encrypt application data of any length; raises LocalProtocolError unless connected."""
+        self._enter(states.SEND)
+        view = memoryview(data)
+        for at in range(0, len(data), record.SMALL_PLAINTEXT):
+            self._send_record(record.APPLICATION_DATA, view[at : at + record.SMALL_PLAINTEXT])
+
+    def close(self) -> None:
+        """Send close_notify; further data from the server is dropped.  May be called again."""
+        before = self._state
+        self._enter(states.CLOSE)
+        if before not in (states.IDLE, self._state):
+            self._send_alert(errors.WARNING, errors.CLOSE_NOTIFY)
+        if self._state == states.CLOSED:
+            self._wipe()
+
+    def data_to_send(self) -> bytes:
+        """Return the octets that the transport has to carry now; b"" for none."""
+        out = b"".join(self._out)
+        self._out = []
+        return out
+
+    def next_event(self):
+        """Return the next event, or None.
+
+        ("connected", suite_name), ("data", octets) or ("closed",): after the last one nothing follows.
+        """
+        return self._events.pop(0) if self._events else None
+
+    # --- the server's side ---
+
+    def _enter(self, event: str) -> None:
+        self._state = states.following(self._state, event)
+
+    def _process(self) -> None:
+        while self._state != states.CLOSED:
+            item = self._records.next_record()
+            if item is None:
+                return
+            kind, payload = item
+            if kind == record.HANDSHAKE:
+                self._messages.receive(payload)
+                self._process_messages()
+                continue
+            # A message in pieces must not be interleaved with anything; above all none may
+            # begin under the old keys and end under the new ones.
+            if self._messages.partial():
+                raise RemoteProtocolError(errors.UNEXPECTED_MESSAGE, "handshake message interrupted")
+            if kind == record.ALERT:
+                self._on_alert(payload)
+            elif kind == record.CHANGE_CIPHER_SPEC:
+                self._on_change_cipher_spec(payload)
+            else:
+                self._on_data(payload)
+
+    def _process_messages(self) -> None:
+        while True:
+            item = self._messages.next()
+            if item is None:
+                return
+            kind, body, whole = item
+            name = handshake.NAMES.get(kind, "handshake message " + str(kind))
+            self._enter(name)
+            if kind == handshake.HELLO_REQUEST:
+                self._on_hello_request(body)
+                continue
+            if kind == handshake.FINISHED:
+                self._on_finished(body)
+                continue
+            self._transcript.extend(whole)
+            if kind == handshake.SERVER_HELLO:
+                self._on_server_hello(body)
+            elif kind == handshake.SERVER_KEY_EXCHANGE:
+                handshake.check_server_key_exchange(body)
+            else:
+                self._on_server_hello_done(body)
+
+    def _on_server_hello(self, body: bytes) -> None:
+        self._hello = handshake.ServerHello(body)
+        self._records.limit = self._hello.limit
+
+    def _on_server_hello_done(self, body: bytes) -> None:
+        if body:
+            raise RemoteProtocolError(errors.DECODE_ERROR, "ServerHelloDone malformed")
+        self._send_handshake(handshake.client_key_exchange(self._identity))
+        premaster = prf.psk_premaster(self._key)
+        wipe(self._key)
+        randoms = self._client_random, self._hello.random
+        if self._hello.extended_master_secret:
+            self._master = prf.extended_master_secret(premaster, self._transcript)
+        else:
+            self._master = prf.master_secret(premaster, *randoms)
+        wipe(premaster)
+        client_mac, server_mac, client_enc, server_enc = prf.key_block(self._master, *randoms)
+        self._server_keys = server_mac, server_enc
+        self._send_record(record.CHANGE_CIPHER_SPEC, b"\x01")
+        self._records.protect_write(client_mac, client_enc)
+        verify = prf.verify_data(self._master, b"client finished", self._transcript)
+        self._send_handshake(handshake.message(handshake.FINISHED, bytes(verify)))
+
+    def _on_change_cipher_spec(self, payload: bytes) -> None:
+        self._enter(states.CHANGE_CIPHER_SPEC)
+        if payload != b"\x01":
+            raise RemoteProtocolError(errors.DECODE_ERROR, "ChangeCipherSpec malformed")
+        self._records.protect_read(*self._server_keys)
+        self._server_keys = None
+
+    def _on_finished(self, body: bytes) -> None:
+        verify = prf.verify_data(self._master, b"server finished", self._transcript)
+        if not compare_digest(bytes(verify), body):
+            raise RemoteProtocolError(errors.DECRYPT_ERROR, "server's Finished does not verify")
+        wipe(self._master)
+        self._transcript = bytearray()
+        self._events.append(("connected", handshake.SUITE_NAME))
+
+    def _on_hello_request(self, body: bytes) -> None:
+        if body:
+            raise RemoteProtocolError(errors.DECODE_ERROR, "HelloRequest malformed")
+        self._records.idle()
+        if self._state == states.OPEN:
+            self._send_alert(errors.WARNING, errors.NO_RENEGOTIATION)
+
+    def _on_data(self, payload: bytes) -> None:
+        self._enter(states.DATA)
+        if not payload:
+            self._records.idle()
+            return
+        self._records.busy()
+        if self._state == states.OPEN:
+            self._events.append(("data", payload))
+
+    def _on_alert(self, payload: bytes) -> None:
+        if len(payload) != 2 or payload[0] not in (errors.WARNING, errors.FATAL):
+            raise RemoteProtocolError(errors.DECODE_ERROR, "alert malformed")
+        if payload[0] == errors.FATAL:
+            raise RemoteAlert(payload[1])
+        if payload[1] != errors.CLOSE_NOTIFY:
+            self._records.idle()
+            return
+        if self._state == states.OPEN:
+            self._send_alert(errors.WARNING, errors.CLOSE_NOTIFY)
+        self._enter(states.CLOSE_NOTIFY)
+        self._events.append(("closed",))
+        self._wipe()
+
+    # --- both ---
+
+    def _send_record(self, kind: int, payload: bytes) -> None:
+        self._out.append(self._records.encode(kind, payload))
+
+    def _send_handshake(self, whole: bytes) -> None:
+        self._transcript.extend(whole)
+        self._send_record(record.HANDSHAKE, whole)
+
+    def _send_alert(self, level: int, alert: int) -> None:
+        self._send_record(record.ALERT, bytes((level, alert)))
+
+    def _fail(self, error: RemoteProtocolError) -> None:
+        if not isinstance(error, RemoteAlert) and self._state != states.CLOSING:
+            self._send_alert(errors.FATAL, error.alert)
+        self._state = states.FAILED
+        self._wipe()
+
+    def _wipe(self) -> None:
+        wipe(self._key)
+        wipe(self._master)
+        for key in self._server_keys or ():
+            wipe(key)
+        self._records.wipe()
