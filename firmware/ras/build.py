@@ -31,9 +31,7 @@ def gatekeeper_request(number: int, ext: str, ras: "tuple[str, int]") -> dict:
     }
 
 
-def gatekeeper_confirm(
-    number: int, ras: "tuple[str, int]", others: "tuple[tuple[str, int], ...]"
-) -> dict:
+def gatekeeper_confirm(number: int, ras: "tuple[str, int]", others: "tuple[tuple[str, int], ...]") -> dict:
     """Return a GCF's value; ras: where this gatekeeper hears RAS; others: its alternates."""
     value = {"requestSeqNum": number, "protocolIdentifier": H225_V6, "rasAddress": to_transport(ras)}
     if others:

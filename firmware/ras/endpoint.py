@@ -46,7 +46,7 @@ class Registration:
     fetch_soon: the gatekeeper asks for new keys (element 7).
     """
 
-    def __init__(  # noqa: PLR0917  (as many as RCF has)
+    def __init__(
         self,
         identifier: str,
         sid: bytes,

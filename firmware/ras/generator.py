@@ -1,8 +1,8 @@
 """g, the key generator: the identifier of one Kg (the seed, figure 2B; protocol.md section 2).
 
-    octets 0-5    the key server's own id
-    octets 6-9    device field: first 4 octets of SHA-256(EXT), or zero
-    octets 10-15  counter, big-endian
+octets 0-5    the key server's own id
+octets 6-9    device field: first 4 octets of SHA-256(EXT), or zero
+octets 10-15  counter, big-endian
 """
 
 from ras.keys import NONCE, ext_digits

@@ -1,7 +1,7 @@
 """The gatekeeper's side of RAS: verifies, registers, keeps alive, unregisters.
 
 Without I/O.  Times are milliseconds.  What it can not know it asks for with an event,
-("lookup", ticket, ext, g, suite name), and gets by `provide`.  Its other events tell
+("lookup", ticket, ext, g, suite name, kind), and gets by `provide`.  Its other events tell
 what happened, for logs and for the signalling channel:
 
     ("request", source, ext) ("confirmed", source, ext)      GRQ came, GCF went
@@ -62,15 +62,26 @@ class Settings:
 
     addresses: `addresses(source host) -> (RAS address, signalling address)`, the numeric
     (host, port) by which that source reaches this gatekeeper; suites: names allowed;
-    time_to_live: s; others: alternate gatekeepers; throttle: a Throttle.
+    time_to_live: s; others: alternate gatekeepers; throttle: a Throttle; icv_from_kg: take
+    a GRQ that is signed with Kr, too, which proves Kg but not the PIN (section 4, at its
+    end: the RRQ still has to prove it).
     """
 
-    def __init__(self, addresses, suites=("sha256",), time_to_live=300, others=(), throttle=None) -> None:
+    def __init__(
+        self,
+        addresses,
+        suites=("sha256",),
+        time_to_live=300,
+        others=(),
+        throttle=None,
+        icv_from_kg=False,
+    ) -> None:
         self.addresses = addresses
         self.suites = suites
         self.time_to_live = time_to_live
         self.others = tuple(others)
         self.throttle = throttle if throttle is not None else Throttle()
+        self.icv_from_kg = icv_from_kg
 
 
 class Lookup:
@@ -234,7 +245,7 @@ class Registrar:
         self._ticket += 1
         self._pending[self._ticket] = asked
         self._asking.add((source, message.octets))
-        self._events.append(("lookup", self._ticket, ext, found[profile.G], suite.name))
+        self._events.append(("lookup", self._ticket, ext, found[profile.G], suite.name, message.kind))
 
     def provide(self, ticket: int, lookup: Lookup, now: int) -> None:
         """Take the answer to a ("lookup", ticket, …)."""
@@ -250,12 +261,13 @@ class Registrar:
             self._refuse(asked, profile.SUITE_REFUSED, Lookup(), now)  # the site has the other suite
             return
         if lookup.code and lookup.pin is None:
-            if lookup.code == profile.UNKNOWN_EXTENSION:
-                self._failed(asked, now)  # or else extensions could be tried at leisure
+            if lookup.code != profile.OTHER_GATEKEEPER:
+                # Or else extensions, and g that were never issued, could be tried at leisure.
+                self._count_failure(asked, now)
             self._refuse(asked, lookup.code, lookup, now)
             return
         ka = authentication_key(suite, lookup.kg, lookup.pin) if lookup.kg is not None else None
-        if ka is not None and not verify(message, suite, ka):
+        if ka is not None and not verify(message, suite, ka) and not self._from_kg(message, suite, lookup.kg):
             self._failed(asked, now)
             self._events.append(("dropped", asked.source, "%s: wrong ICV" % message.kind))
             return
@@ -269,11 +281,13 @@ class Registrar:
         else:
             self._register(asked, ka, lookup, now)
 
+    def _from_kg(self, message: Message, suite: Suite, kg: bytes) -> bool:
+        allowed = self.settings.icv_from_kg and message.kind == GRQ
+        return allowed and verify(message, suite, reject_key(suite, kg))
+
     def _confirm(self, asked: _Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
-        value = build.gatekeeper_confirm(
-            asked.message.value["requestSeqNum"], ras, self.settings.others
-        )
+        value = build.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
         elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
         self._answer(asked.message, asked.source, profile.seal(_GCF, value, elements, asked.suite, ka), now)
         self._events.append(("confirmed", asked.source, asked.ext))
@@ -310,9 +324,7 @@ class Registrar:
         suite, re = asked.suite, asked.found[profile.RE]
         if asked.message.kind == GRQ:
             key = reject_key(suite, lookup.kg) if lookup.kg is not None else None
-            value = build.gatekeeper_reject(
-                number, _GRJ_REASONS.get(code, "securityDenial"), lookup.others
-            )
+            value = build.gatekeeper_reject(number, _GRJ_REASONS.get(code, "securityDenial"), lookup.others)
             elements = {profile.ERROR: bytes((code,)), profile.RE: re}
             answer = profile.seal(GRJ, value, elements, suite if key else None, key)
         elif ka is None:
@@ -330,10 +342,14 @@ class Registrar:
         self._answer(asked.message, asked.source, answer, now)
         self._events.append(("refused", asked.source, asked.ext, code))
 
-    def _failed(self, asked: _Asked, now: int) -> None:
+    def _count_failure(self, asked: _Asked, now: int) -> None:
         throttle = self.settings.throttle
         throttle.failed(asked.source[0], now)
         throttle.failed((network_of(asked.source[0]), asked.ext), now)
+
+    def _failed(self, asked: _Asked, now: int) -> None:
+        """Count a failure whose answer is silence."""
+        self._count_failure(asked, now)
         # Its retransmissions are the same failure, not further ones.
         self._answers.put((asked.source, asked.message.octets), b"", now)
 

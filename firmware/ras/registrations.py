@@ -141,9 +141,7 @@ class Registrations:
         number = message.value["requestSeqNum"]
         elements = {profile.RE: found[profile.RE], profile.RG: held.rg}
         if event == "leave":
-            answer = profile.seal(
-                UCF, build.unregistration_confirm(number), elements, held.suite, held.ka
-            )
+            answer = profile.seal(UCF, build.unregistration_confirm(number), elements, held.suite, held.ka)
             self._end(held, "leave", "logged out")
             return answer
         held.machine.feed("refresh")
@@ -151,9 +149,7 @@ class Registrations:
         life = self.life(message.value)
         held.expires = now + 1000 * life + _GRACE
         _, signalling = self._settings.addresses(source[0])
-        value = build.registration_confirm(
-            number, held.identifier, signalling, life, self._settings.others
-        )
+        value = build.registration_confirm(number, held.identifier, signalling, life, self._settings.others)
         self._events.append(("refreshed", held))
         return profile.seal(RCF, value, elements, held.suite, held.ka)
 

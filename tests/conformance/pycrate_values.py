@@ -3,7 +3,9 @@
 from hypothesis import strategies as st
 from ras import aper, oids
 
-_WELL_KNOWN = st.sampled_from(["0.0.8.2250.0.6", "2.25.273361958028179150373490966389896869464.1", "1.3.6.1.4.1.9"])
+_WELL_KNOWN = st.sampled_from(
+    ["0.0.8.2250.0.6", "2.25.273361958028179150373490966389896869464.1", "1.3.6.1.4.1.9"]
+)
 _OIDS = st.one_of(
     _WELL_KNOWN,
     st.builds(
@@ -21,7 +23,7 @@ def _sizes(low, high, most):
     return low, min(low + most, high if high is not None else low + most)
 
 
-def values(kind, depth=0):
+def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
     """Return a strategy for values of the table type `kind`."""
     k = kind[0]
     if k == aper.NULL:
@@ -47,18 +49,18 @@ def values(kind, depth=0):
     if k == aper.ICV:
         return st.sampled_from((12, 16)).flatmap(lambda n: st.binary(min_size=n, max_size=n))
     if k == aper.SEQUENCE_OF:
-        return st.lists(values(kind[1], depth + 1), min_size=kind[2], max_size=2)
+        return st.lists(values(kind[1]), min_size=kind[2], max_size=2)
     if k == aper.CHOICE:
         known = [*kind[1], *(a for a in kind[2] or () if a[1] is not None)]
         return st.sampled_from(known).flatmap(
-            lambda alternative: st.tuples(st.just(alternative[0]), values(alternative[1], depth + 1))
+            lambda alternative: st.tuples(st.just(alternative[0]), values(alternative[1]))
         )
     required, optional = {}, {}
     for field in kind[1]:
-        (optional if len(field) == 3 else required)[field[0]] = values(field[1], depth + 1)
+        (optional if len(field) == 3 else required)[field[0]] = values(field[1])
     for addition in kind[2] or ():
         if addition[1] is not None:
-            optional[addition[0]] = values(addition[1], depth + 1)
+            optional[addition[0]] = values(addition[1])
     return st.fixed_dictionaries(required, optional=optional)
 
 
@@ -72,9 +74,9 @@ def to_pycrate(kind, value):
     if k == aper.SEQUENCE_OF:
         return [to_pycrate(kind[1], item) for item in value]
     if k == aper.CHOICE:
-        inner = dict((a[0], a[1]) for a in [*kind[1], *(kind[2] or ())])
+        inner = {a[0]: a[1] for a in [*kind[1], *(kind[2] or ())]}
         return (value[0], to_pycrate(inner[value[0]], value[1]))
     if k == aper.SEQUENCE:
-        inner = dict((f[0], f[1]) for f in [*kind[1], *(kind[2] or ())])
+        inner = {f[0]: f[1] for f in [*kind[1], *(kind[2] or ())]}
         return {name: to_pycrate(inner[name], item) for name, item in value.items()}
     return value

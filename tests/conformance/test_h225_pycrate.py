@@ -62,8 +62,9 @@ def test_ours_and_pycrate_agree(kind):
         try:
             octets = bytes(message.encode_message(kind, value)[0])
         except LocalProtocolError as error:
-            assert "over" in str(error)  # longer than a datagram may be
-            return
+            if "RAS: over" not in str(error):
+                raise
+            return  # longer than a datagram may be
         wanted = (name, to_pycrate(table, value))
         RAS.from_aper(octets)
         assert RAS.get_val() == wanted
@@ -104,7 +105,9 @@ def test_tshark_calls_pycrates_extra_octet_malformed():
 def test_what_the_core_skips_pycrate_can_send():
     """Extension additions that the core has no table for, as real gatekeepers send them."""
     features = {"replacementFeatureSet": False}
-    generic = [{"id": ("standard", 9), "parameters": [{"id": ("standard", 1), "content": ("text", "x" * 40)}]}]
+    generic = [
+        {"id": ("standard", 9), "parameters": [{"id": ("standard", 1), "content": ("text", "x" * 40)}]}
+    ]
     hashed = {
         "algorithmOID": (0, 0, 8, 235, 0, 2, 6),
         "paramS": {},

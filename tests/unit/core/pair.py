@@ -11,6 +11,7 @@ from ras.generator import fits, pack
 from ras.keyfile import KeyFile
 from ras.login import Login
 from ras.registrar import Lookup, Registrar, Settings
+
 from support import Random
 
 GATEKEEPER = ("192.0.2.1", 1719)

@@ -2,6 +2,7 @@
 
 from ras import address
 from ras.errors import LocalProtocolError
+
 from support import raises
 
 

@@ -2,10 +2,15 @@
 
 from ras import keyfile, keys
 from ras.errors import RemoteProtocolError
+
 from support import raises
 
 KEYS = keyfile.KeyFile(
-    keys.SHA256, bytes(range(16)), bytes(range(32)), b"\x01\x02\x03", (("gk.example", 1719), ("192.0.2.7", 17190))
+    keys.SHA256,
+    bytes(range(16)),
+    bytes(range(32)),
+    b"\x01\x02\x03",
+    (("gk.example", 1719), ("192.0.2.7", 17190)),
 )
 TEXT = b"""VERSION 1
 SUITE sha256
@@ -64,7 +69,17 @@ def test_absurd_sizes_and_addresses_are_refused():
     for bad in (b"#" * (keyfile.MAX_FILE + 1), b"\xff\xfe" + TEXT):
         with raises(RemoteProtocolError):
             keyfile.decode(bad)
-    for address in (b"gk", b"gk:", b"gk:0", b"gk:65536", b":1719", b"g k:1", b"[::1", b"[::1]1719", b"h" * 300 + b":1"):
+    for address in (
+        b"gk",
+        b"gk:",
+        b"gk:0",
+        b"gk:65536",
+        b":1719",
+        b"g k:1",
+        b"[::1",
+        b"[::1]1719",
+        b"h" * 300 + b":1",
+    ):
         with raises(RemoteProtocolError):
             keyfile.decode(TEXT + b"GATEKEEPER " + address + b"\n")
 

@@ -5,6 +5,7 @@ the few lines of hashlib and hmac below, which share nothing with the core.
 """
 
 from ras import generator, keys
+
 from support import raises
 
 SEED = bytes(range(16))

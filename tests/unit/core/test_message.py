@@ -6,6 +6,7 @@ That every message reads the same elsewhere is tests/conformance's affair.
 from ras import aper, build, keys, message, oids, profile
 from ras.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from ras.per import Reader, Writer
+
 from support import Random, raises
 
 KA = bytes(range(32))

@@ -1,11 +1,12 @@
 """Endpoint, Login and Registrar joined in memory: protocol.md sections 5, 6 and 7, case by case."""
 
-from pair import GATEKEEPER, PHONE, Gatekeeper, Network, Phone, Site, pair
 from ras import build, keys, message, profile
 from ras.errors import LocalProtocolError
 from ras.registrar import Lookup
 from ras.tables import ENDPOINT, LOGIN, REGISTRATION, Machine
 from ras.throttle import Throttle
+
+from pair import GATEKEEPER, PHONE, Gatekeeper, Network, Phone, Site, pair
 from support import Random, raises
 
 MINUTE = 60000
@@ -155,7 +156,9 @@ def test_an_unknown_extension_is_told_and_signed_with_kr():
     net.run(1000)
     assert phone.prompts == [None, "unknown-extension"]
     grj = message.decode_message(net.log[-1][1])
-    kg = keys.device_key(site.suite, site.km, profile.elements(message.decode_message(net.log[0][1]))[profile.G])
+    kg = keys.device_key(
+        site.suite, site.km, profile.elements(message.decode_message(net.log[0][1]))[profile.G]
+    )
     assert message.verify(grj, site.suite, keys.reject_key(site.suite, kg))
 
 
@@ -461,7 +464,9 @@ def test_a_lost_urq_is_sent_again_and_a_lost_ucf_answered_again():
     net.loss = 0
     net.run(net.now + 4000)
     assert "maintenance" in [e[2] for e in gatekeeper.events if e[0] == "ended"]
-    urq = [data for _, data, _, to in net.log if to == PHONE and message.decode_message(data).kind == "URQ"][0]
+    urq = [data for _, data, _, to in net.log if to == PHONE and message.decode_message(data).kind == "URQ"][
+        0
+    ]
     phone.endpoint.receive_datagram(urq, GATEKEEPER, net.now)
     ((ucf, _),) = phone.endpoint.datagrams_to_send()
     assert message.decode_message(ucf).kind == "UCF"
@@ -474,7 +479,9 @@ def test_a_replayed_urq_does_not_end_a_later_registration():
     gatekeeper.registrar.end_registration("1001", "maintenance", net.now)
     net.run(net.now + 5000)
     assert phone.login.state == "online"
-    urq = [data for _, data, _, to in net.log if to == PHONE and message.decode_message(data).kind == "URQ"][0]
+    urq = [data for _, data, _, to in net.log if to == PHONE and message.decode_message(data).kind == "URQ"][
+        0
+    ]
     phone.endpoint._answered = None
     phone.endpoint.receive_datagram(urq, GATEKEEPER, net.now)
     assert phone.endpoint.state == "registered"
@@ -546,6 +553,32 @@ def test_multicast_discovery_when_no_gatekeeper_is_known():
     assert net.log[2][3] == GATEKEEPER
 
 
+def test_a_grq_signed_from_kg_is_taken_only_where_the_site_says_so():
+    for allowed in (False, True):
+        net, phone, gatekeeper, site = logged_in()
+        gatekeeper.registrar.settings.icv_from_kg = allowed
+        record = phone.store
+        kr = keys.reject_key(record.suite, record.kg)
+        value = build.gatekeeper_request(9, "1001", PHONE)
+        elements = {profile.G: record.g, profile.CVM_ID: record.cvm, profile.RE: b"n" * 16}
+        octets = profile.seal(message.GRQ, value, elements, record.suite, kr)
+        answers = gatekeeper.receive(octets, PHONE, net.now)
+        assert [message.decode_message(data).kind for data, _ in answers] == (["GCF"] if allowed else [])
+        value = build.registration_request(10, "1001", PHONE, PHONE, 300)
+        elements[profile.RG] = gatekeeper.registrar._rg(_Exchange(PHONE, "1001", elements), net.now // 16000)
+        octets = profile.seal(message.RRQ, value, elements, record.suite, kr)
+        assert gatekeeper.receive(octets, PHONE, net.now) == []  # an RRQ has to prove the PIN
+
+
+class _Exchange:
+    """What an Rg is made of."""
+
+    def __init__(self, source, ext, found):
+        self.source = source
+        self.ext = ext
+        self.found = found
+
+
 def test_machines_name_event_role_and_state():
     machine = Machine("endpoint", ENDPOINT, "idle")
     with raises(LocalProtocolError) as caught:
@@ -556,7 +589,11 @@ def test_machines_name_event_role_and_state():
 
 
 def test_every_state_of_every_table_can_be_reached_and_left():
-    for table, start, ends in ((ENDPOINT, "idle", ()), (REGISTRATION, "registered", ("ended",)), (LOGIN, "off", ())):
+    for table, start, ends in (
+        (ENDPOINT, "idle", ()),
+        (REGISTRATION, "registered", ("ended",)),
+        (LOGIN, "off", ()),
+    ):
         reached, todo = {start}, [start]
         while todo:
             state = todo.pop()

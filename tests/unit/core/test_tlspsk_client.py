@@ -2,9 +2,10 @@
 
 import hashlib
 
-from support import Random, raises
 from tlspsk import PSKClient, RemoteAlert, errors, handshake, record
 from tlspsk.errors import LocalProtocolError, RemoteProtocolError
+
+from support import Random, raises
 from tlspsk_server import (
     ALL,
     DONE,

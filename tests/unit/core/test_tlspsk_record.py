@@ -1,10 +1,11 @@
 """The record layer: what goes in comes out, and nothing else gets in."""
 
 from ras.mac import hmac_digest
-from support import Random, raises
 from tlspsk import errors, record
 from tlspsk.aes import cbc_decrypt, cbc_encrypt_in_place
 from tlspsk.errors import LocalProtocolError, RemoteProtocolError
+
+from support import Random, raises
 
 MAC = bytes(range(32))
 ENC = bytes(range(16))

@@ -2,6 +2,7 @@
 
 from ras.errors import LocalProtocolError, RemoteProtocolError
 from ras.tpkt import MAX_PAYLOAD, Deframer, encode
+
 from support import raises
 
 

@@ -5,8 +5,9 @@ client's decisions and not its arithmetic: that is what the recorded OpenSSL ses
 in test_tlspsk_client.py and tests/conformance are for.
 """
 
-from support import Random
 from tlspsk import PSKClient, handshake, prf, record
+
+from support import Random
 
 IDENTITY = b"00112233445566778899aabbccddeeff"
 KEY = bytes(range(32))
