@@ -1,0 +1,111 @@
+"""How services run: started in order, said to be ready, stopped by a signal.
+
+All of it is shared by `serve`, `keyserver serve` and `gatekeeper serve`.  A service has
+`async start()`, `async stop()`, `ports` (name to number, once started) and, if it likes, a
+`status()` for `ringkey status`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol
+
+from ringkey import __version__, log
+from ringkey.cli import Options
+from ringkey.errors import UserError
+from ringkey.site import files, runtime
+
+_log = log.get("ringkey")
+
+
+class Service(Protocol):
+    """What can be run."""
+
+    ports: dict[str, int]
+
+    async def start(self) -> None:
+        """Return when ready; raise UserError, with nothing left running, where it cannot be."""
+
+    async def stop(self) -> None:
+        """Stop cleanly."""
+
+
+def run(options: Options, services: Mapping[str, Callable[[], Service]]) -> None:
+    """Run services until SIGTERM or SIGINT; raises UserError where one cannot start.
+
+    services: name ("keyserver", "gatekeeper") to what makes it, in the order of starting.
+    """
+    log.configure(options.log_format, options.log_file)
+    asyncio.run(_run(options, services))
+
+
+async def _run(options: Options, services: Mapping[str, Callable[[], Service]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    run_directory = options.site.run
+    files.make_directory(run_directory)
+    ports: dict[str, int] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        for name, make in services.items():
+            service = make()
+            await service.start()
+            stack.push_async_callback(_stop, name, service)
+            await stack.enter_async_context(_answering(options, name, service))
+            # Only now, and before the next one starts: it may want to know this one's ports.
+            runtime.write(run_directory, name, service.ports)
+            stack.callback(runtime.remove, run_directory, name)
+            ports.update(service.ports)
+        _log.info("ready", services=list(services), ports=ports, pid=os.getpid(), version=__version__)
+        await stop.wait()
+        _log.info("stopping")
+    _log.info("stopped")
+
+
+async def _stop(name: str, service: Service) -> None:
+    try:
+        await service.stop()
+    except Exception:
+        # The others must stop too; the log says what happened.
+        _log.exception("stop_failed", service=name)
+
+
+@contextlib.asynccontextmanager
+async def _answering(options: Options, name: str, service: Service) -> AsyncIterator[None]:
+    """Answer whoever connects to `run/NAME.sock` with the service's status, while in the context."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(json.dumps(_status(service)).encode())
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    with runtime.socket_name(options.site.run, name) as path:
+        try:
+            # The directory is for this user alone, and so is the socket.
+            server = await asyncio.start_unix_server(answer, path)
+        except OSError as e:
+            raise UserError(
+                f"cannot open {options.site.run / name}.sock: {e.strerror}", f"ls -la {options.site.run}"
+            ) from None
+        try:
+            yield
+        finally:
+            server.close()
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _status(service: Service) -> dict[str, object]:
+    own = getattr(service, "status", None)
+    return {
+        "pid": os.getpid(),
+        "version": __version__,
+        "ports": service.ports,
+        "status": own() if callable(own) else {},
+    }

@@ -1,0 +1,31 @@
+"""`ringkey serve`: the seed's co-resident form."""
+
+import click
+
+from ringkey.cli import Options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  ringkey serve
+  ringkey --log-format json --log-file ringkey.log serve
+"""
+)
+@click.pass_obj
+def command(options: Options) -> None:
+    """Run key server and gatekeeper in one process until SIGTERM or Ctrl-C."""
+    from ringkey.cli import running
+    from ringkey.gatekeeper.service import GatekeeperService
+    from ringkey.keyserver.service import KeyServerService
+
+    config = options.config()
+    keyserver, gatekeeper = config.need_keyserver(), config.need_gatekeeper()
+    running.run(
+        options,
+        {
+            # First: the gatekeeper asks it for its check value when it starts.
+            "keyserver": lambda: KeyServerService(keyserver, options.site),
+            "gatekeeper": lambda: GatekeeperService(gatekeeper, options.site),
+        },
+    )

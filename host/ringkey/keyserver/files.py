@@ -1,0 +1,81 @@
+"""The Secure File Service: key files for phones, over HTTPS (protocol.md section 3).
+
+GET and HEAD only.  A HEAD issues nothing: it tells what a GET's headers would be.
+"""
+
+from aiohttp import web
+
+from ringkey import log
+from ringkey.keyserver import keyfiles, query
+from ringkey.keyserver.agent import Agent, Refused
+from ringkey.keyserver.serving import MAX_BODY
+from ringkey.site.config import KeyServerConfig, Site, resolve_address
+
+PATH = "/keys/kkg.txt"
+
+_log = log.get("ringkey.keyserver.files")
+
+
+class FileService:
+    """The application behind port 8443."""
+
+    def __init__(self, config: KeyServerConfig, site: Site, agent: Agent) -> None:
+        self._config = config
+        self._site = site
+        self._agent = agent
+
+    def app(self) -> web.Application:
+        """Return a new aiohttp application."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_get(PATH, self._key_file)
+        app.on_response_prepare.append(_headers)
+        return app
+
+    async def _key_file(self, request: web.Request) -> web.Response:
+        try:
+            ext = query.extension(request.query)
+            serial = query.serial(request.query)
+            g = query.g(request.query)
+            if ext is None and not self._config.allow_unnamed:
+                raise query.Malformed("ext: missing")
+        except query.Malformed as e:
+            return _text(400, str(e))
+        gatekeepers = self._gatekeepers()
+        if request.method == "HEAD":
+            size = keyfiles.length_for_phone(self._agent.suite, self._agent.cvm, gatekeepers)
+            return web.Response(
+                headers={"Content-Length": str(size)}, content_type="text/plain", charset="utf-8"
+            )
+        try:
+            key = self._agent.issue(ext) if g is None else self._agent.accept(g, ext)
+        except Refused as e:
+            _log.warning("key_refused", source=request.remote, ext=ext, serial=serial, reason=e.code)
+            return _text(403, e.detail)
+        except OSError as e:
+            # Nothing was issued; the next request tries again, so that the service comes back by
+            # itself when the disk does.
+            _log.error("counter_not_written", error=e.strerror)
+            return _text(
+                503, "the key server cannot write its counter, and so issues no key", {"Retry-After": "10"}
+            )
+        _log.info(
+            "key_issued", source=request.remote, ext=ext, serial=serial, g=key.g.hex(), chosen=g is not None
+        )
+        return _text(200, keyfiles.for_phone(self._agent.suite, self._agent.cvm, key, gatekeepers))
+
+    def _gatekeepers(self) -> tuple[tuple[str, int], ...]:
+        found = (resolve_address(address, self._site) for address in self._config.gatekeepers)
+        return tuple(address for address in found if address is not None)
+
+
+def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    text = text if text.endswith("\n") else text + "\n"
+    return web.Response(status=status, text=text, content_type="text/plain", headers=headers)
+
+
+async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
+    # A key on its way must stay in no cache.  The Date header, which a phone moves its clock on
+    # by, is aiohttp's.
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "ringkey"
