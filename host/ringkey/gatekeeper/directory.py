@@ -1,0 +1,270 @@
+"""The directory: which extensions there are, and their PINs (sealed, see sealing.py).
+
+The command line and the gatekeeper open the same file; a change made by one is seen by
+the other's next `get`.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import sqlalchemy as sa
+from ras.keys import ext_digits
+
+from ringkey.gatekeeper.bulk import MAX_PROBLEMS, check_label, parse
+from ringkey.gatekeeper.database import open_engine, translated, writing
+from ringkey.gatekeeper.errors import (
+    ExtensionRefusedError,
+    ImportRefusedError,
+    PinKeyError,
+    SealedPinError,
+)
+from ringkey.gatekeeper.pinkey import load_pin_key
+from ringkey.gatekeeper.sealing import BrokenSealError, Sealer
+
+# Seconds to wait for another writer: an import of 100,000 rows takes about 3.
+PATIENCE = 10.0
+
+_metadata = sa.MetaData()
+_extension = sa.Table(
+    "extension",
+    _metadata,
+    sa.Column("ext", sa.String, primary_key=True),
+    sa.Column("sealed_pin", sa.LargeBinary, nullable=False),
+    sa.Column("label", sa.String, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("created", sa.Integer, nullable=False),
+    sa.Column("changed", sa.Integer, nullable=False),
+)
+_key_check = sa.Table(
+    "key_check",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+_ENTRY = (
+    _extension.c.ext,
+    _extension.c.label,
+    _extension.c.enabled,
+    _extension.c.created,
+    _extension.c.changed,
+)
+_GET = sa.select(*_ENTRY, _extension.c.sealed_pin).where(_extension.c.ext == sa.bindparam("wanted"))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One extension without its PIN; `created` and `changed` are seconds since 1970, UTC."""
+
+    ext: str
+    label: str
+    enabled: bool
+    created: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extension(Entry):
+    """One extension with its PIN, which its repr does not show."""
+
+    pin: str = field(repr=False)
+
+
+class Directory:
+    """The open directory.  It belongs to the thread that opened it.
+
+    Every method raises DirectoryUnavailableError (or DirectoryBusyError) where the
+    database cannot be read or written; then nothing was changed.
+    """
+
+    def __init__(self, engine: sa.Engine, path: Path, sealer: Sealer) -> None:
+        self._engine = engine
+        self._path = path
+        self._sealer = sealer
+
+    @classmethod
+    def open(cls, path: Path, key_path: Path, patience: float = PATIENCE) -> Self:
+        """Open the database at `path` and the PIN key at `key_path`; make both where neither is there.
+
+        patience: seconds to wait for another process that writes.  Raises PinKeyError where the
+        key is missing, readable for others or another one, DirectoryFormatError for a file that is
+        damaged, foreign, or of a newer ringkey.
+        """
+        sealer = Sealer(load_pin_key(key_path, path))
+        engine = open_engine(path, patience)
+        directory = cls(engine, path, sealer)
+        try:
+            directory._check_key(key_path)
+        except BaseException:
+            directory.close()
+            raise
+        return directory
+
+    def close(self) -> None:
+        """Close the database; the directory is of no use after that."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, ext: str) -> Extension | None:
+        """Return the extension, enabled or not, or None.
+
+        Raises SealedPinError where its sealed PIN does not open: it was changed, or moved here
+        from another extension.
+        """
+        with self._reading() as connection:
+            row = connection.execute(_GET, {"wanted": ext}).one_or_none()
+        if row is None:
+            return None
+        try:
+            pin = self._sealer.open_pin(ext, row.sealed_pin)
+        except BrokenSealError:
+            raise SealedPinError(
+                f"the sealed PIN of extension {ext} in {self._path} was changed or damaged; set it anew",
+                f"ringkey extension pin {ext}",
+            ) from None
+        return Extension(row.ext, row.label, row.enabled, row.created, row.changed, pin)
+
+    def get_entry(self, ext: str) -> Entry | None:
+        """Return the extension without its PIN, or None."""
+        with self._reading() as connection:
+            row = connection.execute(sa.select(*_ENTRY).where(_extension.c.ext == ext)).one_or_none()
+        return None if row is None else Entry(*row)
+
+    def list(self) -> tuple[Entry, ...]:
+        """Return all extensions, shortest and lowest first, without their PINs."""
+        order = (sa.func.length(_extension.c.ext), _extension.c.ext)
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(*_ENTRY).order_by(*order)).all()
+        return tuple(Entry(*row) for row in rows)
+
+    def count(self) -> int:
+        """Return how many extensions there are."""
+        with self._reading() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(_extension)).scalar_one()
+
+    def add(self, ext: str, pin: str, label: str = "") -> None:
+        """Add an extension, enabled.
+
+        Raises ExtensionRefusedError where EXT, PIN or label are malformed or EXT is there already.
+        """
+        with refusing():
+            ext_digits(ext)
+            row = self._row(ext, pin, label)
+        with self._writing() as connection:
+            if _there(connection, ext):
+                raise ExtensionRefusedError(
+                    f"extension {ext} is there already", f"ringkey extension pin {ext}"
+                )
+            connection.execute(sa.insert(_extension), row)
+
+    def remove(self, ext: str) -> None:
+        """Remove an extension; raises ExtensionRefusedError where it is not there."""
+        with self._writing() as connection:
+            result = connection.execute(sa.delete(_extension).where(_extension.c.ext == ext))
+            _must_have(result, ext)
+
+    def set_pin(self, ext: str, pin: str) -> None:
+        """Replace the PIN; raises ExtensionRefusedError for an unknown EXT or a malformed PIN."""
+        with refusing():
+            self._change(ext, sealed_pin=self._sealer.seal_pin(ext, pin))
+
+    def enable(self, ext: str) -> None:
+        """Let the extension register (again); raises ExtensionRefusedError where it is not there."""
+        self._change(ext, enabled=True)
+
+    def disable(self, ext: str) -> None:
+        """Keep the extension, but let it register no more; raises ExtensionRefusedError as above."""
+        self._change(ext, enabled=False)
+
+    def import_csv(self, lines: Iterable[str]) -> int:
+        """Add every extension of a CSV, or none; return how many were added.
+
+        bulk.py has the columns.  Raises ImportRefusedError, which names each wrong line by its number
+        (and shows no PIN).
+        """
+        rows, problems = parse(lines)
+        sealed = [self._row(row.ext, row.pin, row.label) for row in rows] if not problems else []
+        with self._writing() as connection:
+            if not problems:
+                there = set(connection.execute(sa.select(_extension.c.ext)).scalars())
+                problems = [
+                    f"line {row.line}: extension {row.ext} is there already"
+                    for row in rows
+                    if row.ext in there
+                ]
+            if problems:
+                hidden = len(problems) - MAX_PROBLEMS
+                more = (f"and {hidden} more",) if hidden > 0 else ()
+                raise ImportRefusedError((*problems[:MAX_PROBLEMS], *more))
+            if sealed:
+                connection.execute(sa.insert(_extension), sealed)
+        return len(rows)
+
+    def _row(self, ext: str, pin: str, label: str) -> dict[str, object]:
+        now = int(time.time())
+        return {
+            "ext": ext,
+            "sealed_pin": self._sealer.seal_pin(ext, pin),
+            "label": check_label(label),
+            "enabled": True,
+            "created": now,
+            "changed": now,
+        }
+
+    def _change(self, ext: str, **values: object) -> None:
+        with self._writing() as connection:
+            statement = sa.update(_extension).where(_extension.c.ext == ext)
+            _must_have(connection.execute(statement.values(changed=int(time.time()), **values)), ext)
+
+    def _check_key(self, key_path: Path) -> None:
+        with self._reading() as connection:
+            sealed = connection.execute(sa.select(_key_check.c.sealed)).scalar_one_or_none()
+        if sealed is None:
+            with self._writing() as connection:
+                # Another process that opens the new file at the same time has the same key.
+                row = {"id": 1, "sealed": self._sealer.seal_check()}
+                connection.execute(sa.insert(_key_check).prefix_with("OR IGNORE"), row)
+        elif not self._sealer.opens_check(sealed):
+            raise PinKeyError(
+                f"{key_path} is not the key that the PINs in {self._path} were sealed under; "
+                "bring back that one from the same back-up as the database"
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with translated(self._path), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with translated(self._path), writing(self._engine) as connection:
+            yield connection
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn the core's ValueError for a malformed EXT, PIN or label into ExtensionRefusedError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ExtensionRefusedError(str(error)) from None
+
+
+def _there(connection: sa.Connection, ext: str) -> bool:
+    query = sa.select(sa.literal(1)).select_from(_extension).where(_extension.c.ext == ext)
+    return connection.execute(query).first() is not None
+
+
+def _must_have(result: sa.CursorResult[tuple[()]], ext: str) -> None:
+    if result.rowcount == 0:
+        raise ExtensionRefusedError(
+            f"there is no extension {ext}. To see those there are: ringkey extension list"
+        )

@@ -1,0 +1,76 @@
+"""What the registrar asks for: the PIN of an extension (directory) and its Kg (key server).
+
+Both are needed for a Ka.  For an extension that is not known Kg is fetched all the same,
+so that the reject can be signed (protocol.md section 4: Kr) and a phone need not wait out
+its doubts about it.
+"""
+
+from ras import profile
+from ras.registrar import Lookup
+
+from ringkey import log
+from ringkey.gatekeeper.answers import Found, Outcome, Refused, Unavailable
+from ringkey.gatekeeper.directory import Directory, Extension
+from ringkey.gatekeeper.errors import DirectoryError
+from ringkey.gatekeeper.keys import KeyClient
+from ringkey.gatekeeper.record import Budget
+
+# What the key server's refusals are to a phone (protocol.md section 6).  Every other one, such as
+# not-issued or other-extension, is a g that is of no use any more: fetch a new one.
+_CODES = {
+    "not-allowed": profile.UNKNOWN_EXTENSION,  # to this gatekeeper; another one may know it
+    "revoked": profile.REVOKED,
+}
+
+
+class Lookups:
+    """Answers ("lookup", …) events of `ras.registrar`; raises nothing."""
+
+    def __init__(self, directory: Directory, keys: KeyClient, budget: Budget) -> None:
+        self._directory = directory
+        self._keys = keys
+        self._budget = budget
+        self._log = log.get("ringkey.gatekeeper.lookups")
+
+    def at_once(self, ext: str, g: bytes) -> Lookup | None:
+        """Return the answer where the key is in memory, else None: then `ask`."""
+        found = self._keys.cached(g, ext)
+        return None if found is None else self._answer(ext, found, fetched=False)
+
+    async def ask(self, ext: str, g: bytes) -> Lookup:
+        """Return the answer, with the key from the key server."""
+        return self._answer(ext, await self._keys.device_key(g, ext), fetched=True)
+
+    def _answer(self, ext: str, outcome: Outcome, *, fetched: bool) -> Lookup:
+        try:
+            extension = self._directory.get(ext)
+        except DirectoryError as error:
+            if self._budget.allows():
+                self._log.error("directory_failed", ext=ext, reason=error.what, next_step=error.next_step)
+            return Lookup(available=False)
+        known = extension is not None and extension.enabled
+        if self._budget.allows():
+            self._tell(ext, outcome, known=known, fetched=fetched)
+        if isinstance(outcome, Found):
+            return _found(outcome, extension)
+        if not known:
+            return Lookup(profile.UNKNOWN_EXTENSION)
+        if isinstance(outcome, Unavailable) or outcome.code == "malformed":
+            return Lookup(available=False)
+        return Lookup(_CODES.get(outcome.code, profile.OBSOLETE))
+
+    def _tell(self, ext: str, outcome: Outcome, *, known: bool, fetched: bool) -> None:
+        if isinstance(outcome, Found):
+            # From memory it happens twice for each registration: not worth a line.
+            tell = self._log.info if fetched else self._log.debug
+            tell("key_fetched", ext=ext, cvm=outcome.cvm.hex(), suite=outcome.suite.name, known=known)
+        elif isinstance(outcome, Refused):
+            self._log.warning("key_refused", ext=ext, code=outcome.code)
+        else:
+            self._log.warning("key_unavailable", ext=ext, reason=outcome.reason)
+
+
+def _found(outcome: Found, extension: Extension | None) -> Lookup:
+    if extension is None or not extension.enabled:
+        return Lookup(profile.UNKNOWN_EXTENSION, kg=outcome.kg)
+    return Lookup(kg=outcome.kg, pin=extension.pin)

@@ -1,0 +1,90 @@
+"""The registrar's events as lines that a person can read; no secret is in any of them."""
+
+import time
+from typing import Any
+
+from ras import profile
+from ras.message import GRQ
+
+from ringkey import log
+from ringkey.gatekeeper.addresses import place
+
+_CODES = {
+    profile.UNKNOWN_EXTENSION: "unknown extension",
+    profile.OTHER_GATEKEEPER: "other gatekeeper",
+    profile.OBSOLETE: "check value or g obsolete",
+    profile.REVOKED: "key revoked",
+    profile.SUITE_REFUSED: "suite refused",
+}
+# Lines a second that nobody needs a key to cause: whoever floods the port shall not fill the disk.
+# Enough for 20 phones a second that log in; what the rest did is in the counts.
+MAX_LINES = 100
+_STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped"})
+
+
+class Budget:
+    """How many lines a second may still be written about strangers."""
+
+    def __init__(self) -> None:
+        self._log = log.get("ringkey.gatekeeper")
+        self._second = 0
+        self._lines = 0
+
+    def allows(self) -> bool:
+        """Tell whether one more line may be written now, and count it."""
+        second = int(time.monotonic())
+        if second != self._second:
+            if self._lines > MAX_LINES:
+                self._log.warning("lines_left_out", lines=self._lines - MAX_LINES)
+            self._second, self._lines = second, 0
+        self._lines += 1
+        return self._lines <= MAX_LINES
+
+
+class Record:
+    """Writes events to the log, and counts them by name in `counts`.
+
+    budget: for other lines that a stranger can cause.
+    """
+
+    def __init__(self) -> None:
+        self._log = log.get("ringkey.gatekeeper")
+        self.budget = Budget()
+        self.counts: dict[str, int] = {}
+
+    def event(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:
+        """Log one event of `ras.registrar`; check_values: the CVm in force here."""
+        name, *rest = event
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if name in _STRANGERS and not self.budget.allows():
+            return
+        cvm = [value.hex() for value in check_values]
+        if name == "request":
+            self._log.info("grq_received", ext=rest[1], source=place(rest[0]))
+        elif name == "lookup":
+            if rest[4] == GRQ:  # of the RRQ that follows, nobody needs to be told once more
+                self._log.info("check_value_compared", ext=rest[1], same=True, cvm=cvm, suite=rest[3])
+        elif name == "confirmed":
+            self._log.info("gcf_sent", ext=rest[1], source=place(rest[0]))
+        elif name == "refused":
+            reason = _CODES.get(rest[2], rest[2])
+            self._log.warning("refused", ext=rest[1], source=place(rest[0]), reason=reason, cvm=cvm)
+        elif name == "registered":
+            held, old = rest
+            self._log.info(
+                "registered",
+                ext=held.ext,
+                source=place(held.source),
+                suite=held.suite.name,
+                replaces=None if old is None else place(old.source),
+            )
+        elif name == "refreshed":
+            self._log.info("kept_alive", ext=rest[0].ext, source=place(rest[0].source))
+        elif name == "ended":
+            self._log.info(
+                "registration_ended", ext=rest[0].ext, source=place(rest[0].source), reason=rest[1]
+            )
+        elif name == "dropped":
+            self._log.warning("dropped", source=place(rest[0]), reason=rest[1])
+        else:
+            self._log.info(name)

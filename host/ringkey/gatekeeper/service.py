@@ -1,0 +1,210 @@
+"""The gatekeeper as one service: RAS port, directory, key look-up, signalling channels."""
+
+import asyncio
+import errno
+import secrets
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+from ras.registrar import Registrar, Settings
+from ras.registrations import Held
+from ras.throttle import Throttle
+
+from ringkey import log
+from ringkey.errors import UserError
+from ringkey.gatekeeper.addresses import Address, Addresses, place
+from ringkey.gatekeeper.answers import Status
+from ringkey.gatekeeper.control import ControlServer
+from ringkey.gatekeeper.directory import Directory
+from ringkey.gatekeeper.keys import KeyClient, client_tls
+from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.ras_port import RasPort
+from ringkey.gatekeeper.record import Record
+from ringkey.gatekeeper.signalling import Signalling
+from ringkey.site.config import GatekeeperConfig, Site, resolve_url
+
+# Seconds that a start waits for the first word of a key server: a phone that asks before it is
+# left to its next try.
+FIRST_STATUS = 2.0
+# Seconds that a read may wait for the directory: all phones wait with it.
+PATIENCE = 1.0
+# Of H.225.0's UnregRequestReason, those that an administrator may want to give.
+REASONS = ("reregistrationRequired", "securityDenial", "undefinedReason")
+
+
+class GatekeeperService:
+    """`start()` and `stop()` it; `ports` then has "ras" (UDP) and "signalling" (TCP)."""
+
+    def __init__(self, config: GatekeeperConfig, site: Site) -> None:
+        self.ports: dict[str, int] = {}
+        self._config = config
+        self._site = site
+        self._log = log.get("ringkey.gatekeeper")
+        self._record = Record()
+        self._directory: Directory | None = None
+        self._registrar: Registrar | None = None
+        self._keys: KeyClient | None = None
+        self._ras: RasPort | None = None
+        self._signalling: Signalling | None = None
+        self._control: ControlServer | None = None
+        self._check_values: tuple[bytes, ...] = ()
+        self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
+
+    async def start(self) -> None:
+        """Open everything; raises UserError, and then nothing is left running.
+
+        A key server that does not answer is waited for in the background.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close everything; safe at any time, and twice."""
+        parts = (self._control, self._ras, self._signalling, self._keys)
+        self._control = self._ras = self._signalling = self._keys = None
+        for part in parts:
+            if part is not None:
+                await part.stop()
+        if self._directory is not None:
+            self._directory.close()
+            self._directory = None
+        self._ext_of.clear()
+        self.ports = {}
+
+    def status(self) -> dict[str, Any]:
+        """Return what `ringkey status` shows; no secret is in it."""
+        if self._registrar is None or self._directory is None or self._keys is None:
+            return {}
+        extensions: int | str
+        try:
+            extensions = self._directory.count()
+        except UserError as error:
+            extensions = error.what
+        return {
+            "registrations": len(self._ext_of),
+            "channels": 0 if self._signalling is None else len(self._signalling),
+            "extensions": extensions,
+            "key_server": "ready" if self._keys.ready.is_set() else "does not answer",
+            "cvm": [value.hex() for value in self._check_values],
+            "lookups": self._keys.lookups,
+            "datagrams": 0 if self._ras is None else self._ras.received,
+        }
+
+    async def _start(self) -> None:
+        config = self._config
+        control = ControlServer(
+            self._site.run, {"registrations": self._tell_registrations, "end": self._end_registration}
+        )
+        await control.start()  # first: it finds out whether another gatekeeper of this site runs
+        self._control = control
+        tls = client_tls(config.key_server_ca, config.certificate, config.private_key)
+        self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
+        self._keys = KeyClient(
+            config.key_servers,
+            tls,
+            resolve=lambda url: resolve_url(url, self._site),
+            on_status=self._new_status,
+        )
+        self._signalling = await self._listen()
+        # The registrar wants the RAS port's number, which is only known once that is open.
+        throttle = config.throttle
+        settings = Settings(
+            lambda _source: (("", 0), ("", 0)),
+            suites=config.suites,
+            time_to_live=config.time_to_live,
+            others=await self._alternates(),
+            throttle=Throttle(
+                throttle.failures, 1000 * throttle.window, 1000 * throttle.ignore, 1000 * throttle.ignore_max
+            ),
+            icv_from_kg=config.icv_from_kg,
+        )
+        self._registrar = Registrar(settings, secrets.token_bytes)
+        self._ras = RasPort(
+            self._registrar, Lookups(self._directory, self._keys, self._record.budget), self._event
+        )
+        await self._keys.start()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)
+        await self._ras.start(config.listen, config.port)
+        ras, signalling = self._ras.address[1], self._signalling.port
+        settings.addresses = Addresses(config.listen, config.advertise, ras, signalling)
+        if config.multicast:
+            await self._ras.join_multicast(config.listen)
+        self.ports = {"ras": ras, "signalling": signalling}
+        self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
+
+    async def _listen(self) -> Signalling:
+        config = self._config
+        signalling = Signalling(self._psk, self._ext_of.get)
+        try:
+            await signalling.start(config.listen, config.signalling_port)
+        except OSError as error:
+            port = config.signalling_port
+            taken = error.errno == errno.EADDRINUSE
+            raise UserError(
+                f"cannot open TCP port {port} of {config.listen} for signalling: {error.strerror}",
+                f"ss -ltnp 'sport = :{port}'" if taken else "ip address",
+            ) from None
+        return signalling
+
+    async def _alternates(self) -> tuple[Address, ...]:
+        """Return the alternates with numeric addresses, which is what messages carry."""
+        found = []
+        for host, port in self._config.alternates:
+            try:
+                loop = asyncio.get_running_loop()
+                info = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_DGRAM)
+                found.append((str(info[0][4][0]), port))
+            except OSError as error:
+                self._log.warning("alternate_unknown", host=host, reason=error.strerror or str(error))
+        return tuple(found)
+
+    # What the parts tell
+
+    def _new_status(self, status: Status | None) -> None:
+        """Take the check values in force; they stay those while the key server is away."""
+        if status is not None and self._registrar is not None:
+            self._check_values = status.check_values
+            self._registrar.set_site(status.check_values, status.servers)
+
+    def _psk(self, identity: str) -> bytes | None:
+        return None if self._registrar is None else self._registrar.psk(identity)
+
+    def _event(self, event: tuple[Any, ...]) -> None:
+        self._record.event(event, self._check_values)
+        if event[0] == "registered":
+            held: Held = event[1]
+            self._ext_of[held.sid] = held.ext
+        elif event[0] == "ended":
+            held = event[1]
+            self._ext_of.pop(held.sid, None)
+            if self._signalling is not None:
+                self._signalling.close(held.sid, f"registration ended: {event[2]}")
+
+    # What is asked over the control socket
+
+    def _tell_registrations(self, _request: dict[str, Any]) -> dict[str, Any]:
+        now = time.monotonic_ns() // 1_000_000
+        held = [] if self._registrar is None else self._registrar.held()
+        return {"registrations": [self._tell(one, now) for one in held]}
+
+    def _tell(self, held: Held, now: int) -> dict[str, Any]:
+        return {
+            "ext": held.ext,
+            "source": place(held.source),
+            "suite": held.suite.name,
+            "seconds": (now - held.since) // 1000,
+            "expires_in": (held.expires - now) // 1000,
+            "channel": None if self._signalling is None else self._signalling.cipher(held.sid),
+        }
+
+    def _end_registration(self, request: dict[str, Any]) -> dict[str, Any]:
+        ext, reason = request.get("ext"), request.get("reason", "undefinedReason")
+        if not isinstance(ext, str) or reason not in REASONS:
+            raise UserError(f"ext and one of the reasons {', '.join(REASONS)} are wanted")
+        return {"ended": self._ras is not None and self._ras.end_registration(ext, reason)}
