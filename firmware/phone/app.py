@@ -1,0 +1,387 @@
+"""The phone: carries out what ras.login decides, and tells it what came of it.
+
+    keys -> Prompt -> Login -> effects -> the adapters below -> Login
+                                          Endpoint <-> datagrams
+
+All of it runs in one thread.  Tasks: the keypads, the datagrams that come in, and at most
+one each of "work" (key fetch, or waiting for the network) and of "channel".  The main loop
+carries out effects, hands events on and sleeps until a timer is due or a task wakes it.
+"""
+
+import asyncio
+import gc
+import os
+
+from phone import clock, keyfetch
+from phone.channel import ChannelError, open_channel
+from phone.datagram import DatagramSocket
+from phone.events import Events, ras_kind
+from phone.prompt import Prompt
+from phone.screen import Screen, words
+from phone.store import DAMAGED, Store, StoreError
+from ras import q931
+from ras.compat import const
+from ras.endpoint import Endpoint
+from ras.errors import RemoteProtocolError
+from ras.keyfile import join_address
+from ras.login import Login
+
+VERSION = "0.1.0"
+
+# ms that a reason stays on the display before the prompt, unless a key is pressed.
+NOTICE = const(4000)
+# ms.  The longest sleep: phone.clock must be asked from time to time.
+_LONGEST_SLEEP = const(3600000)
+
+
+class Fault(Exception):
+    """A bug, or a platform that failed.  step: what was going on; kind: the exception's class name.
+
+    The exception itself is in `cause`: not to be printed where others read along.
+    """
+
+    def __init__(self, step: str, cause: BaseException) -> None:
+        super().__init__(step)
+        self.step = step
+        self.kind = type(cause).__name__
+        self.cause = cause
+
+
+class Phone:
+    """One phone on one board (phone/board.py)."""
+
+    def __init__(self, board: object) -> None:
+        self._board = board
+        self._settings = board.settings
+        self.events = Events(board.console.write if board.settings["events"] else None)
+        self._screen = Screen(board.displays, self.events)
+        self._clock = clock.Clock()
+        self._store = Store(board.store)
+        self._prompt = Prompt()
+        self._prompting = False
+        self._notice = None  # until when a reason stays on the display
+        self._login = Login(os.urandom)
+        self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
+        self._ext = ""
+        self._status = 0  # of the last HTTP answer that refused
+        self._socket = None
+        self._tasks = {}
+        self._wake = asyncio.Event()
+        self._ended = False
+        self._fault = None
+        # Effects of ras/login.py, each with what carries it out.
+        self._effects = {
+            "prompt": self._do_prompt,
+            "show": self._do_show,
+            "fetch": self._do_fetch,
+            "register": self._do_register,
+            "unregister": self._do_unregister,
+            "commit": self._do_commit,
+            "erase": self._do_erase,
+            "open": self._do_open,
+            "close": self._do_close,
+        }
+
+    async def run(self) -> None:
+        """Be a phone until the keypads end; raises Fault."""
+        try:
+            self._begin()
+            while not self._ended:
+                await self._turn()
+                await self._sleep()
+        except Exception as error:
+            self._fault = Fault("phone", error)
+        finally:
+            for name in list(self._tasks):
+                self._cancel(name)
+            await asyncio.sleep_ms(0)  # lets them close what they hold
+            if self._socket is not None:
+                self._socket.close()
+        if self._fault is not None:
+            self.events.tell("fault", step=self._fault.step, kind=self._fault.kind)
+            self._screen.reason("fault", self._fault.step)
+            raise self._fault
+        self._screen.step("ended")
+        self.events.tell("end", reason="asked")
+
+    def _begin(self) -> None:
+        self._screen.step("starting")
+        record = self._store.load()
+        self._ext = record.ext if record is not None else ""
+        lost = self._store.state == DAMAGED
+        self.events.tell("boot", board=self._board.name, version=VERSION, store=self._store.state)
+        self._socket = DatagramSocket()
+        self._login.boot(record, self._clock.now(), "keys-lost" if lost else None)
+        self._start("datagrams", self._take_datagrams())
+        for i in range(len(self._board.keys)):
+            self._start("keys%d" % i, self._take_keys(self._board.keys[i]))
+
+    # -- the main loop
+
+    async def _turn(self) -> None:
+        """Do what is due, until nothing is left to do at once."""
+        now = self._clock.now()
+        self._prompt.handle_timer(now)
+        self._login.handle_timer(now)
+        self._endpoint.handle_timer(now)
+        if self._notice is not None and now >= self._notice:
+            self._notice = None
+        while True:
+            effect = self._login.next_effect()
+            if effect is not None:
+                await self._effects[effect[0]](*effect[1:])
+                continue
+            self._send_datagrams()
+            event = self._endpoint.next_event()
+            if event is None:
+                break
+            self._endpoint_event(event)
+        if self._prompting and self._notice is None:
+            self._screen.show(self._prompt.lines)
+
+    async def _sleep(self) -> None:
+        due = None
+        for timer in (
+            self._login.get_timer(),
+            self._endpoint.get_timer(),
+            self._prompt.get_timer(),
+            self._notice,
+        ):
+            if timer is not None and (due is None or timer < due):
+                due = timer
+        wait = _LONGEST_SLEEP if due is None else due - self._clock.now()
+        try:
+            await asyncio.wait_for_ms(self._wake.wait(), max(0, min(wait, _LONGEST_SLEEP)))
+        except asyncio.TimeoutError:
+            pass
+        self._wake.clear()
+
+    def _start(self, name: str, coroutine: object) -> None:
+        """Run a task under this name; one that runs under it already is cancelled."""
+        self._cancel(name)
+        self._tasks[name] = asyncio.create_task(self._guard(name, coroutine))
+
+    def _cancel(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+
+    async def _guard(self, name: str, coroutine: object) -> None:
+        """Run a task's coroutine; a bug in it ends the phone, and says where."""
+        try:
+            await coroutine
+        except Exception as error:
+            self._fault = Fault(name, error)
+            self._ended = True
+        self._wake.set()
+
+    # -- keys
+
+    async def _take_keys(self, keypad: object) -> None:
+        while True:
+            key = await keypad.key()
+            if key is None:
+                self._ended = True
+                return
+            self._key(key, self._clock.now())
+            self._wake.set()
+
+    def _key(self, key: str, now: int) -> None:
+        if not self._prompting:
+            if key == "L":
+                self._login.log_out(now)
+            return
+        self._notice = None
+        self._login.touched(now)
+        self._prompt.key(key, now)
+        event = self._prompt.next_event()
+        if event is None:
+            self._screen.show(self._prompt.lines)  # here, so that no key press goes unanswered
+            return
+        if event[0] == "entered":
+            self._ext = event[1]
+            self._login.entered(event[1], event[2], now)
+        else:
+            self._login.log_out(now)
+
+    # -- datagrams
+
+    async def _take_datagrams(self) -> None:
+        while True:
+            data, source = await self._socket.receive()
+            if self.events.on:
+                self.events.tell("ras", way="in", message=ras_kind(data), peer=join_address(*source))
+            self._endpoint.receive_datagram(data, source, self._clock.now())
+            self._wake.set()
+
+    def _send_datagrams(self) -> None:
+        for data, destination in self._endpoint.datagrams_to_send():
+            if self.events.on:
+                self.events.tell("ras", way="out", message=ras_kind(data), peer=join_address(*destination))
+            self._socket.send(data, destination)
+
+    def _endpoint_event(self, event: tuple) -> None:
+        """Tell Login what Endpoint says."""
+        name = event[0]
+        now = self._clock.now()
+        if name == "registered":
+            registration = event[1]
+            self.events.tell(
+                "registered",
+                ext=self._ext,
+                gatekeeper=join_address(*registration.signalling),
+                ttl=registration.time_to_live,
+            )
+            self._login.registered(registration, now)
+        elif name == "refused":
+            self._login.refused(event[1], now)
+        elif name == "no-answer":
+            self._login.no_answer(now)
+        elif name == "ended":
+            self._login.ended(event[1], now)
+        elif name == "left":
+            self._login.left(now)
+
+    # -- effects
+
+    async def _do_prompt(self, reason: "str | None") -> None:
+        self._cancel("work")
+        self._prompt.start()
+        self._prompting = True
+        self._notice = None
+        if reason:
+            self._screen.reason(reason, self._detail(reason))
+            self._notice = self._clock.now() + NOTICE
+
+    async def _do_show(self, step: str) -> None:
+        self._prompting = False
+        self._prompt.start()
+        self._screen.step(step, self._detail(step))
+
+    async def _do_fetch(self, ext: str) -> None:
+        self._ext = ext
+        self._status = 0
+        self._start("work", self._fetch(ext))
+
+    async def _do_register(self, record: object, gatekeepers: tuple) -> None:
+        self._ext = record.ext
+        self._start("work", self._register(record, gatekeepers or tuple(self._settings["gatekeepers"])))
+
+    async def _do_unregister(self) -> None:
+        self._cancel("work")
+        self._endpoint.log_out(self._clock.now())
+
+    async def _do_commit(self, record: object) -> None:
+        try:
+            self._store.commit(record)
+        except StoreError:
+            self.events.tell("commit", ok=False)
+            self._login.not_committed(self._clock.now())
+            return
+        self.events.tell("commit", ok=True)
+        self._login.committed(self._clock.now())
+
+    async def _do_erase(self) -> None:
+        try:
+            self._store.erase()
+        except StoreError:
+            self.events.tell("erase", ok=False)
+            self._screen.reason("erase-failed")
+            return
+        self.events.tell("erase", ok=True)
+
+    async def _do_open(self, registration: object) -> None:
+        self._start("channel", self._run_channel(registration))
+
+    async def _do_close(self) -> None:
+        self._cancel("channel")
+
+    # -- what takes its time
+
+    async def _fetch(self, ext: str) -> None:
+        await self._network()
+        settings = self._settings
+        try:
+            fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
+        except keyfetch.FetchError as error:
+            self._status = error.status
+            self._login.no_keys(error.reason, self._clock.now())
+            return
+        keys = fetched.keys
+        self.events.tell(
+            "key-file",
+            server=fetched.server,
+            suite=keys.suite.name,
+            g=keys.g,
+            cvm=keys.cvm,
+            gatekeepers=[join_address(*address) for address in keys.gatekeepers],
+        )
+        self._screen.step("keys", keys.cvm.hex())
+        if fetched.utc is not None and clock.keep_floor(fetched.utc):
+            self.events.tell("clock", utc=fetched.utc)
+        self._login.keys(keys, self._clock.now())
+
+    def _not_fetched(self, error: keyfetch.FetchError, more: bool) -> None:
+        """Say so, and go on to the next key server; after the last one Login says so."""
+        self._status = error.status
+        self.events.tell("reason", reason=error.reason, server=error.server, status=error.status)
+        if more:
+            self._screen.show(words(error.reason, self._detail(error.reason)))
+
+    async def _register(self, record: object, gatekeepers: tuple) -> None:
+        await self._network()
+        numeric = []
+        for gatekeeper in gatekeepers:
+            try:
+                # By number, so that an answer can be held against where it was asked for.
+                gatekeeper = self._socket.resolve(gatekeeper)
+            except OSError:
+                pass  # it is tried by its name: there may be a name server by then
+            if gatekeeper not in numeric:
+                numeric.append(gatekeeper)
+        towards = numeric[0][0] if numeric else "224.0.1.41"
+        self._endpoint.address = (self._board.network.address_towards(towards), self._socket.port)
+        self._endpoint.register(record, tuple(numeric), self._clock.now())
+
+    async def _network(self) -> None:
+        if not self._board.network.is_up():
+            self._screen.step("network")
+            await self._board.network.up()
+
+    async def _run_channel(self, registration: object) -> None:
+        """Open the channel and serve it until it ends."""
+        channel = None
+        peer = join_address(*registration.signalling)
+        self.events.tell("channel", state="opening", peer=peer)
+        try:
+            identity = registration.sid.hex().encode()
+            channel = await open_channel(registration.signalling, identity, registration.ks, os.urandom)
+            self.events.tell("channel", state="open", cipher=channel.cipher, peer=peer)
+            self._login.channel_open(channel.cipher, self._clock.now())
+            self._wake.set()
+            gc.collect()
+            if self.events.on:
+                self.events.tell("memory", free=gc.mem_free())
+            while True:
+                frame = await channel.receive()
+                if frame is None:
+                    break
+                answer = q931.answer(frame) if frame else None
+                if answer is not None:
+                    await channel.send(answer)
+            state = "closed"
+        except ChannelError as error:
+            state = error.step + "-failed"
+        except RemoteProtocolError:
+            state = "violated"
+        except OSError:
+            state = "lost"
+        finally:
+            if channel is not None:
+                channel.close()
+        self.events.tell("channel", state=state, peer=peer)
+        self._login.channel_failed(self._clock.now())
+
+    def _detail(self, word: str) -> str:
+        """Return what goes into the words on the display: an HTTP status, or the extension."""
+        return str(self._status) if word == keyfetch.REFUSED else self._ext

@@ -1,0 +1,133 @@
+"""Opens the board: reads board.json and builds each part with the driver that it names.
+
+A new board is a new folder and no code.  Its board.json lies on sys.path:
+
+    {"board": "unix",
+     "settings": {"module": "settings"},
+     "console":  {"module": "console"},
+     "displays": [{"module": "console"}, {"module": "drivers.ssd1306", "params": {"scl": 22}}],
+     "keys":     [{"module": "console"}],
+     "store":    {"module": "filestore"},
+     "network":  {"module": "unixnet"}}
+
+Each module has `open(params)`, params being a dict of its own, and returns a part:
+
+| part | face |
+|---|---|
+| settings | the dict below; opened first, with `params["settings"]` absent |
+| console | `write(text)`: one line for a program, see phone/events.py |
+| displays | `show(lines)`: two str of at most 16 characters; OSError: it does not answer |
+| keys | `async key()`: the next of "0" to "9", "#", "*", "L"; None: there will be no more |
+| store | slots, see phone/store.py |
+| network | `is_up()`; `async up()`: returns when it is; `address_towards(host)`: own IPv4 address, as text |
+
+Every other part finds the settings in `params["settings"]`, and may have `close()`.  A
+module named twice is asked twice and may return one object.  A part that cannot work
+raises BoardError with words for a person.
+
+Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
+more as the board's own drivers need.
+"""
+
+import json
+import sys
+
+from ras.errors import RemoteProtocolError
+from ras.keyfile import split_address
+
+# What "host" without a port means: protocol.md sections 3 and 4.
+_PORTS = {"key_servers": 8443, "gatekeepers": 1719}
+
+DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False}
+
+
+class BoardError(Exception):
+    """A part cannot be opened; the text is for a person and says what to do."""
+
+
+class Board:
+    """The parts, opened.  name, settings, console, displays, keys, store, network.
+
+    silent: names of the displays that did not answer.
+    """
+
+    def __init__(self, description: dict) -> None:
+        self.name = description.get("board", "?")
+        self.silent = []
+        self._opened = []
+        self.settings = dict(DEFAULTS)
+        self.settings.update(self._part(description, "settings", None))
+        self.console = self._part(description, "console", self.settings)
+        self.store = self._part(description, "store", self.settings)
+        self.network = self._part(description, "network", self.settings)
+        self.keys = [self._open(part, self.settings) for part in description.get("keys", ())]
+        self.displays = []
+        for part in description.get("displays", ()):
+            try:
+                self.displays.append(self._open(part, self.settings))
+            except OSError:
+                # A display that does not answer is no reason not to start.
+                self.silent.append(part["module"])
+
+    def close(self) -> None:
+        """Give back what was opened, last first (a terminal gets its mode back)."""
+        while self._opened:
+            part = self._opened.pop()
+            if hasattr(part, "close"):
+                part.close()
+
+    def _part(self, description: dict, name: str, settings: "dict | None") -> object:
+        part = description.get(name)
+        if part is None:
+            raise BoardError("board.json names no " + name)
+        return self._open(part, settings)
+
+    def _open(self, part: dict, settings: "dict | None") -> object:
+        name = part["module"]
+        try:
+            module = __import__(name)
+        except ImportError:
+            raise BoardError("board.json names %s, which is not there" % name)
+        for piece in name.split(".")[1:]:
+            module = getattr(module, piece)
+        params = dict(part.get("params", ()))
+        if settings is not None:
+            params["settings"] = settings
+        try:
+            opened = module.open(params)
+        except BaseException:
+            self.close()
+            raise
+        self._opened.append(opened)
+        return opened
+
+
+def open_board() -> Board:
+    """Return the Board that the first board.json on sys.path describes; raises BoardError."""
+    for directory in sys.path:
+        path = (directory + "/" if directory else "") + "board.json"
+        try:
+            file = open(path)
+        except OSError:
+            continue
+        with file:
+            try:
+                description = json.load(file)
+            except ValueError:
+                raise BoardError("%s is not JSON" % path)
+        return Board(description)
+    raise BoardError("no board.json: put the board's folder on MICROPYPATH")
+
+
+def addresses(found: dict, name: str, where: str) -> "list[tuple[str, int]]":
+    """Return the addresses that settings give as `name`: a list of texts "host:port" or "host".
+
+    For a board's settings driver; raises BoardError, which says `where` they are from.
+    """
+    parsed = []
+    try:
+        for text in found.get(name) or ():
+            parsed.append(split_address(text, _PORTS[name]))
+    except (RemoteProtocolError, AttributeError, TypeError):
+        raise BoardError('%s: "%s" is a list of "host:port"' % (where, name))
+    return parsed
