@@ -225,6 +225,7 @@ class KeyClient:
                 refused = answer
                 continue
             self._current = index
+            self._quiet_until = 0.0  # somebody answers: the next one need not wait
             return answer
         if refused is not None:
             return refused
