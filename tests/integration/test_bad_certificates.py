@@ -1,4 +1,4 @@
-"""A key server's certificate that is wrong stops the phone, which says so, asks for nothing and stores nothing.
+"""A key server's certificate that is wrong stops the phone: it says so, and asks for and stores nothing.
 
 The real key server with certificates of another root, another name, and of the past; the
 real phone with the site's real root.
