@@ -84,11 +84,14 @@ def test_a_board_has_the_drivers_that_it_names_and_what_they_import(tmp_path):
         "displays": [{"module": "drivers.oled", "params": {"scl": 22}}],
         "keys": [{"module": "wires"}],
         "store": {"module": "wires"},
+        "something new": {"module": "drivers.lcd"},
+        "features": ["wifi"],
     }
     found = modules.of_the_board(description, folder, firmware)
     assert {name: path.parent.name for name, path in found.items()} == {
         "drivers/__init__.py": "drivers",
         "drivers/font.py": "drivers",
+        "drivers/lcd.py": "drivers",
         "drivers/oled.py": "drivers",
         "pins.py": "lab",
         "wires.py": "lab",

@@ -69,7 +69,7 @@ def test_settings_become_entries_with_ports(phone_settings):
         "wifi_pass": "correct horse",
         "key_servers": "192.0.2.10:8443,keys.example.org:9443",
         "gatekeepers": "192.0.2.10:1719",
-        "time_server": "192.0.2.1",
+        "time_server": "192.0.2.1:123",
         "hostname": "ringkey-1",
         "events": "1",
     }
@@ -90,6 +90,9 @@ def test_what_is_not_set_has_no_entry(phone_settings):
         ("[wifi]\nssid = 'lab'\npassword = 'not quite ascii é'", "8 to 63"),
         ("[servers]\nkey_servers = ['192.0.2.10:port']", "key_servers"),
         ("[servers]\nkey_servers = ['a','b','c','d','e']", "more than 4"),
+        ("[servers]\nkey_servers = ['a,b']", "one address each"),
+        ("[servers]\ntime_server = 'ntp.example.org:x'", "time_server"),
+        (f"[servers]\nkey_servers = {[c * 253 for c in 'abcd']}", "together"),
         ("[phone]\nhostname = 'my phone'", "letters, digits"),
         ("[phone]\nevents = 'yes'", "not true or false"),
     ],

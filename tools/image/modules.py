@@ -20,8 +20,6 @@ NOT_ON_A_PHONE = frozenset(
 )
 ROOMS = ("phone", "ras", "tlspsk")
 _DRIVERS = "drivers"
-# What board.json describes with {"module": NAME}, one or a list of them.
-_PARTS = ("settings", "console", "displays", "keys", "store", "network")
 
 
 def of_every_phone(firmware: Path) -> list[str]:
@@ -66,8 +64,8 @@ def of_the_board(description: dict[str, object], folder: Path, firmware: Path) -
 
 
 def _named(description: dict[str, object]) -> Iterator[str]:
-    for part in _PARTS:
-        entries = description.get(part, [])
+    """Yield NAME of every part {"module": NAME} of a board.json: one, or a list of them, under a key."""
+    for entries in description.values():
         for entry in entries if isinstance(entries, list) else [entries]:
             if isinstance(entry, dict) and isinstance(entry.get("module"), str):
                 yield entry["module"]

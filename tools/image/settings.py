@@ -21,6 +21,8 @@ _MAX_SSID = 32
 _PASSPHRASE = range(8, 64)
 _KEY_DIGITS = 64
 _MAX_HOSTNAME = 32  # MicroPython's network.hostname()
+# Octets of one entry: the buffer that the phone reads it into.
+_MAX_ENTRY = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ def load(site: Path, *, wifi: bool) -> Settings:
         password=_password(net),
         key_servers=_addresses(servers, "key_servers", config.MAX_KEY_SERVERS, 8443),
         gatekeepers=_addresses(servers, "gatekeepers", MAX_GATEKEEPERS, 1719),
-        time_server=servers.text("time_server", longest=253) if "time_server" in servers else None,
+        time_server=_address(servers, "time_server", servers.text("time_server"), 123)
+        if "time_server" in servers
+        else None,
         hostname=_hostname(phone),
         events=phone.flag("events", False),
     )
@@ -114,13 +118,20 @@ def _password(table: Table) -> str | None:
 
 
 def _addresses(table: Table, key: str, most: int, port: int) -> tuple[str, ...]:
-    found = []
-    for text in table.texts(key, (), most):
-        try:
-            found.append(join_address(*split_address(text, port)))
-        except RemoteProtocolError as e:
-            raise table.error(key, f"{text!r}: {e}") from None
-    return tuple(found)
+    found = tuple(_address(table, key, text, port) for text in table.texts(key, (), most))
+    if len(",".join(found)) > _MAX_ENTRY:
+        raise table.error(key, f"more than {_MAX_ENTRY} characters together")
+    return found
+
+
+def _address(table: Table, key: str, text: str, port: int) -> str:
+    """Return "host:port" of "host" or "host:port"."""
+    if "," in text:  # which parts them in the entry
+        raise table.error(key, f"{text!r}: one address each")
+    try:
+        return join_address(*split_address(text, port))
+    except RemoteProtocolError as e:
+        raise table.error(key, f"{text!r}: {e}") from None
 
 
 def _hostname(table: Table) -> str | None:
@@ -173,10 +184,11 @@ _TEMPLATE = """\
 
 [servers]
 key_servers = [{key_server}]  # tried in turn; each must be a name in the key server's certificate
-# gatekeepers = ["192.0.2.10:1719"]  # else those of the key file, or by multicast
-# time_server = "pool.ntp.org"
+# gatekeepers = ["192.0.2.10:1719"]  # for a key file that names none; else by multicast
+# time_server = "pool.ntp.org"       # SNTP; else the time comes with the keys
 
 [phone]
 # hostname = "ringkey"               # what the phone calls itself to DHCP
-# events = true                      # tell programs on the console what happens; no secrets in it
+# events = true                      # for development: what happens goes to the console, without
+                                     # secrets, and Ctrl-C there leads to MicroPython's prompt
 """
