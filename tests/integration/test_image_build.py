@@ -418,6 +418,6 @@ def test_an_encrypted_nvs_gets_no_settings_and_leaves_none_behind(lab, tmp_path)
     entries = (("nvs", 1, 2, 0x9000, 0x6000), ("keys", 1, 4, 0xF000, 0x1000), standin.TABLE[2])
     (lab / "encrypted.bin").write_bytes(standin.base("esp32", entries=entries))
     done = make_image("esp32_generic", lab / "site", lab / "encrypted.bin", tmp_path)
-    assert "NVS is encrypted on this base" in done.stdout
+    assert "NVS is encrypted: the settings are not in the image" in done.stdout
     assert not (folder / "settings.bin").exists()
     assert PASSWORD.encode() not in (folder / "ringkey-esp32_generic.bin").read_bytes()

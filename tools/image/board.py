@@ -36,7 +36,8 @@ class PinnedBase:
 class Board:
     """A board that can be flashed.
 
-    folder: boards/NAME; flash: octets; description: all of board.json.
+    folder: boards/NAME; flash: octets; encrypted: its base encrypts NVS by a key in the chip, which
+    no file tells; description: all of board.json.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Board:
     chip: Chip
     flash: int
     base: PinnedBase | None
+    encrypted: bool
     description: dict[str, Any]
 
     @property
@@ -78,7 +80,11 @@ def load(name: str, flash: str | None = None, boards: Path = BOARDS) -> Board:
         raise UserError(
             f'{where} is no flash size, such as "4MB"', f"make image BOARD={name} FLASH=4MB"
         ) from None
-    return Board(name, folder, chip, size, _base(description.get("base"), file), description)
+    base = _base(description.get("base"), file)
+    encrypted = description.get("nvs_encrypted", False)
+    if not isinstance(encrypted, bool):
+        raise UserError(f'{file}: "nvs_encrypted" is true or false')
+    return Board(name, folder, chip, size, base, encrypted, description)
 
 
 def size_of(text: str) -> int:

@@ -63,8 +63,8 @@ def draw(board: Board, base: Base, tree: Tree, filesystem: FileSystem, pieces: l
         f"  the phone: {len(tree.files)} files, {tree.octets} octets ({modules} modules: {compiled})",
         f"  the base: {base.file}, {_pinned(board, base)}",
     ]
-    if base.layout.encrypted:
-        lines.append("  NVS is encrypted on this base: key the settings in at the console (SECURITY.md)")
+    if all(piece.name != "settings" for piece in pieces):
+        lines.append("  NVS is encrypted: the settings are not in the image (SECURITY.md)")
     return lines
 
 

@@ -18,7 +18,7 @@ FIRMWARE = REPOSITORY / "firmware"
 # take heap while it starts.
 _FOR_TOOLS = frozenset(
     {
-        *("mcu", "flash", "base", "features"),
+        *("mcu", "flash", "base", "nvs_encrypted", "features"),
         *("product", "vendor", "url", "docs", "images", "thumbnail", "deploy", "deploy_options", "variants"),
     }
 )
