@@ -41,9 +41,9 @@ image: $(VENV)/.image ## Build a phone's image: BOARD=… SITE=… [BASE=file.bi
 		$(if $(BASE),--base $(BASE)) $(if $(FLASH),--flash $(FLASH))
 
 .PHONY: flash
-flash: $(VENV)/.image ## Write the image to a board, keeping its NVS: BOARD=… PORT=… [ERASE=1] [BAUD=…]
+flash: $(VENV)/.image ## Write the image to a board, keeping its NVS: BOARD=… PORT=… [ERASE=1]
 	$(ON_BOARD)$(ON_PORT)@$(BIN)/python tools/flash_board.py --board $(BOARD) --port $(PORT) \
-		$(if $(filter 1,$(ERASE)),--erase) $(if $(BAUD),--baud $(BAUD))
+		$(if $(filter 1,$(ERASE)),--erase) $(if $(BAUD),--baud $(BAUD)) $(if $(filter 1,$(NO_STUB)),--no-stub)
 
 .PHONY: monitor
 monitor: $(VENV)/.image ## Show a board's console: PORT=…

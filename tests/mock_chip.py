@@ -43,7 +43,7 @@ class _Flash(FlashImage):
 
 
 class _Patient(BootloaderConnection):
-    """The mock gives up a stream when an answer is 50 ms late, as it is on a busy machine."""
+    """The mock gives up a stream of esptool's stub when an answer is 50 ms late, which over TCP it is."""
 
     def set_timeout(self, timeout):
         super().set_timeout(max(timeout, 30.0))
