@@ -27,6 +27,12 @@ _DISPLAY = const(0xAE)  # | 1: on
 _COLUMNS = const(0x21)
 _PAGES = const(0x22)
 
+# How it starts: off; octets run along a page, then to the next; row 0 on top, no offset;
+# clock, pre-charge and deselect level of the application note; half contrast, since an OLED
+# that is always on burns in; it shows its memory, not inverted; the charge pump, which a
+# module on 3.3 V needs.
+_START = b"\xae\x20\x00\x40\xd3\x00\xd5\x80\xd9\xf1\xdb\x30\x81\x7f\xa4\xa6\x8d\x14"
+
 # Dots of a nibble, each doubled: bit i becomes bits 2i and 2i+1.
 _DOUBLED = b"\x00\x03\x0c\x0f\x30\x33\x3c\x3f\xc0\xc3\xcc\xcf\xf0\xf3\xfc\xff"
 
@@ -90,22 +96,24 @@ class SSD1306:
         """Leave the last picture: it says how the phone ended."""
 
     def _start(self) -> None:
+        for command in _START:
+            self.write_cmd(command)
+        flip = self._flip
         for command in (
-            *(_DISPLAY, 0x20, 0x00),  # off; octets run along a page, then to the next
-            *(0x40, 0xA0 if self._flip else 0xA1, 0xC0 if self._flip else 0xC8),  # first row, directions
-            *(0xA8, self._height - 1, 0xD3, 0x00),  # rows; no offset
-            *(0xDA, 0x12 if self._height == 64 else 0x02),  # how the rows are wired
-            *(0xD5, 0x80, 0xD9, 0xF1, 0xDB, 0x30),  # clock, pre-charge, deselect level
-            *(0x81, 0x7F),  # half contrast: an OLED that is always on burns in
-            *(0xA4, 0xA6),  # shows its memory, not inverted
-            *(0x8D, 0x14),  # the charge pump, which a module on 3.3 V needs
+            0xA0 if flip else 0xA1,  # which side is left
+            0xC0 if flip else 0xC8,  # and which is up
+            0xA8,
+            self._height - 1,  # rows
+            0xDA,
+            0x12 if self._height == 64 else 0x02,  # how they are wired
         ):
             self.write_cmd(command)
         self._window(0, self._height // 8 - 1)
-        for i in range(1, len(self._data)):
-            self._data[i] = 0
+        data = self._data
+        for i in range(1, len(data)):
+            data[i] = 0
         for _ in range(self._height // 16):
-            self.write_data(self._data)
+            self.write_data(data)
         self.write_cmd(_DISPLAY | 1)
         self._shown = ("", "")
 
