@@ -361,7 +361,8 @@ class Phone:
             fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
         except keyfetch.FetchError as error:
             self._status = error.status
-            self._login.no_keys(error.reason, self._clock.now())
+            if self._network.is_up:  # else it is fetched anew as soon as that is back
+                self._login.no_keys(error.reason, self._clock.now())
             return
         keys = fetched.keys
         self.events.tell(
