@@ -1,6 +1,6 @@
 """The store's slots (phone/store.py) in an ESP32's NVS, and its marker in the file system.
 
-    {"module": "drivers.nvs", "params": {"marker": "/provisioned"}}
+    {"module": "drivers.nvs", "params": {"marker": "provisioned"}}
 
 NVS writes an entry whole or not at all; a power cut can lose the entry that is being
 written and no other (ESP-IDF, "NVS", section on atomicity).  That is what two slots need.
@@ -34,7 +34,7 @@ def open(params: dict) -> "NVSSlots":  # noqa: A001  (every driver's entry is ca
     except ImportError:
         raise BoardError("drivers.nvs: this MicroPython has no esp32.NVS")
     try:
-        return NVSSlots(NVS(NAMESPACE), params.get("marker", "/provisioned"))
+        return NVSSlots(NVS(NAMESPACE), params.get("marker", "provisioned"))
     except OSError:
         raise BoardError("NVS cannot be opened: flash the board with ERASE=1")
 
