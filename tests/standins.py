@@ -1,4 +1,4 @@
-"""Stand-ins of a few lines for key server and gatekeeper, and phones beside them; the demo joins the real ones.
+"""Stand-ins of a few lines for key server and gatekeeper, and phones; the demo joins the real ones.
 
 Real TLS, real UDP, the registrar of the core, and OpenSSL's TLS-PSK.
 """
@@ -216,13 +216,13 @@ class Gatekeeper:
 class Phone:
     """A phone whose console is a pair of pipes; `events` is what it has told."""
 
-    def __init__(self, settings: Path, state: Path) -> None:
+    def __init__(self, *arguments: str | Path, cwd: Path | None = None, path: str | None = None) -> None:
+        """Start firmware/main.py with these arguments; path: its MICROPYPATH."""
+        kept = {name: value for name, value in os.environ.items() if name != "MICROPYPATH"}
         self.process = subprocess.Popen(
-            [
-                *(micropython(), str(REPO / "firmware" / "main.py")),
-                *("--settings", str(settings), "--state", str(state)),
-            ],
-            env={name: value for name, value in os.environ.items() if name != "MICROPYPATH"},
+            [micropython(), str(REPO / "firmware" / "main.py"), *map(str, arguments)],
+            env={**kept, "MICROPYPATH": path} if path else kept,
+            cwd=cwd,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -300,7 +300,7 @@ class Rig:
 
     def phone(self) -> Phone:
         """Switch the phone on."""
-        self.phones.append(Phone(self.settings, self.directory / "state"))
+        self.phones.append(Phone("--settings", self.settings, "--state", self.directory / "state"))
         return self.phones[-1]
 
     def logged_in(self) -> Phone:

@@ -50,11 +50,11 @@ class HD44780:
         """Start the display up; raises OSError where it does not answer."""
         self._bus = bus
         self._address = address
-        self._pulse = bytearray(2)
+        self._pulse = bytearray(1 + 2)
         self._octet = bytearray(1 + 4)
         self._line = bytearray(1 + 4 * _COLUMNS)
         # RS stands before E rises (table "Bus Timing": 40 ns).
-        self._octet[0] = _LIGHT
+        self._pulse[0] = self._octet[0] = _LIGHT
         self._line[0] = _LIGHT | _RS
         self._shown = None  # the lines that are there; None: it is to be started up
         self._start()
@@ -98,8 +98,8 @@ class HD44780:
         # "8 bits" is where it can be told "4 bits": figure 24.
         sleep_ms(50)
         for nibble, wait in ((0x30, 5), (0x30, 1), (0x30, 1), (0x20, 1)):
-            self._pulse[0] = nibble | _LIGHT | _E
-            self._pulse[1] = nibble | _LIGHT
+            self._pulse[1] = nibble | _LIGHT | _E
+            self._pulse[2] = nibble | _LIGHT
             self._bus.writeto(self._address, self._pulse)
             sleep_ms(wait)
         for command in (_TWO_LINES, _ON, _CLEAR):
