@@ -35,6 +35,8 @@ REPO = Path(__file__).resolve().parents[1]
 TIMEOUT = 20.0
 EXT = "1001"
 PIN = "83614"
+# Whoever may log in, with the PIN.
+EXTENSIONS = {EXT: PIN, "20002": "5577"}
 SUITE = keys.SHA256
 KM = keys.master_key(SUITE, b"sixteen octets at least")
 
@@ -102,7 +104,8 @@ class KeyServer:
                 if not self.on:
                     continue
                 with self._context.wrap_socket(connection, server_side=True) as secure:
-                    assert f"ext={EXT} " in secure.recv(4096).decode()
+                    asked = secure.recv(4096).decode()
+                    assert any(f"ext={ext} " in asked for ext in EXTENSIONS)
                     g = bytes(6) + bytes(4) + (len(self.kgs) + 1).to_bytes(6, "big")
                     kg = self.kgs[g] = keys.device_key(SUITE, KM, g)
                     body = keyfile.encode(
@@ -189,11 +192,12 @@ class Gatekeeper:
                     self._socket.sendto(octets, destination)
 
     def _look_up(self, ext: str, g: bytes) -> Lookup:
+        pin = EXTENSIONS.get(ext)
         if g in self.revoked:
-            return Lookup(profile.REVOKED, self._keyserver.kgs[g], PIN)
-        if ext != EXT:
+            return Lookup(profile.REVOKED, self._keyserver.kgs[g], pin)
+        if pin is None:
             return Lookup(profile.UNKNOWN_EXTENSION, self._keyserver.kgs[g])
-        return Lookup(0, self._keyserver.kgs[g], PIN)
+        return Lookup(0, self._keyserver.kgs[g], pin)
 
     def _listen(self, ks: bytes) -> None:
         self.drop_channel()
