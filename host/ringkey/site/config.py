@@ -104,14 +104,15 @@ class GatekeeperConfig:
     """`[gatekeeper]`.
 
     listen: IP address; port: RAS, UDP; signalling_port: TLS-PSK, TCP; multicast: answer GRQ to
-    224.0.1.41:1718 too; advertise: IP address that phones are told for RAS and signalling, None for
-    the one their datagram came to; advertise_port, advertise_signalling_port: the ports they are
-    told, 0 for those above (a router or a relay in between may have others); identifier: its gatekeeperIdentifier; key_servers: base URLs of
-    Advanced Secure File Services, in order of preference, port 0 for the one of this site;
-    key_server_ca: the root that signed them; certificate, private_key: what the gatekeeper shows
-    there; directory: SQLite file; pin_key: the key that PINs are sealed under; time_to_live:
-    seconds; suites: names, the ones it accepts; alternates: (host, port) of other gatekeepers;
-    icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end).
+    224.0.1.41:1718 too; advertise: IP address that phones are told for RAS and signalling, None
+    for the one their datagram came to; advertise_port, advertise_signalling_port: the ports they
+    are told, 0 for those above (a router or a relay in between may have others); identifier: its
+    gatekeeperIdentifier; key_servers: base URLs of Advanced Secure File Services, in order of
+    preference, port 0 for the one of this site; key_server_ca: the root that signed them;
+    certificate, private_key: what the gatekeeper shows there; directory: SQLite file; pin_key:
+    the key that PINs are sealed under; time_to_live: seconds; suites: names, the ones it accepts;
+    alternates: (host, port) of other gatekeepers; icv_from_kg: accept a GRQ signed under Kr
+    (protocol.md section 4, at its end).
     """
 
     listen: str
