@@ -16,7 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tools"))
 
-from harness.service import Service  # noqa: E402 - tools is found from here on
+import hil_options  # noqa: E402 - tests and tools are found from here on
+from harness import sites  # noqa: E402
+from harness.service import Service  # noqa: E402
+
+
+def pytest_addoption(parser):
+    """Here, since a conftest.py of tests/hil would come too late for a run of all tests."""
+    hil_options.add(parser)
 
 
 def environment():
@@ -68,16 +75,7 @@ def site(site_template, tmp_path):
     """
     path = tmp_path / "site"
     shutil.copytree(site_template, path)
-    configure(
-        path,
-        ("0.0.0.0", "127.0.0.1"),  # noqa: S104 - it is taken away
-        ("8443", "0"),
-        ("8444", "0"),
-        (":1719", ":0"),
-        ("port = 1719", "port = 0"),
-        ("signalling_port = 1300", "signalling_port = 0"),
-        ("multicast = true", "multicast = false"),
-    )
+    sites.free_ports(path)
     return path
 
 
@@ -129,6 +127,12 @@ def run_service():
         service.stop()
     output = "".join(service.output for service in started)
     assert_no_secret(output, {service.site for service in started}, start.secrets)
+
+
+@pytest.fixture(scope="session")
+def no_secret():
+    """`no_secret(output, sites, more)` fails if the output shows a secret."""
+    return assert_no_secret
 
 
 def assert_no_secret(output, sites, more=()):

@@ -68,3 +68,38 @@ def of_board(port: str, boot: "dict[str, Any]", wanted: "str | None") -> "str | 
         f"{port}: this phone is a {found}, not a {wanted}: give --board {found}, "
         f"or the --phone of the {wanted}, or flash it: make flash PORT={port} BOARD={wanted}"
     )
+
+
+# What esptool and the image tool say when they refuse.
+_FLASH = (
+    (
+        r"This chip is (?P<is>[\w-]+)[^\n]*, not (?P<not>[\w-]+)",
+        "the image is for another chip than the {is} on it: give the BOARD=… of that board, not {board}",
+    ),
+    (
+        r"is not (?:a|an) [\w-]+ image|Unexpected chip id in image|for another chip|mismatch chip ID",
+        "the image is for another chip than {board}: give a base firmware for it (BASE=…)",
+    ),
+    (r"No rule to make target|no such target", "this checkout has no `make flash` yet"),
+    (
+        r"Failed to connect|No serial data received|Timed out waiting for packet",
+        "the chip does not answer: hold BOOT (IO0) while it resets, and try again",
+    ),
+    (
+        r"port is busy|could not exclusively lock",
+        "another program has it open, see fuser {port}: close that one",
+    ),
+    (r"could not open port|No such file", "there is no such port: ls /dev/tty*"),
+)
+
+
+def of_flash(port: str, board: str, output: str) -> str:
+    """Return why flashing has failed, in one line."""
+    for pattern, words in _FLASH:
+        match = re.search(pattern, output)
+        if match:
+            return (
+                f"{port}: not flashed: {words.format(**{'port': port, 'board': board, **match.groupdict()})}"
+            )
+    lines = output.strip().splitlines() or ["it says nothing"]
+    return f"{port}: not flashed: {lines[-1][:200]}"

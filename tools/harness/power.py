@@ -43,7 +43,7 @@ class ProcessPower(Power):
     def __init__(self, line: PtyLine, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._line = line
         self._command = list(command)
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,7 +58,7 @@ class ProcessPower(Power):
         slave = self._line.slave
         self.process = subprocess.Popen(
             self._command,
-            env={**os.environ, **self._environment},
+            env={**os.environ, **self.environment},
             stdin=slave,
             stdout=slave,
             stderr=slave,
