@@ -14,9 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # With --import-mode=importlib no test finds its neighbours: helper modules lie here, beside this file.
 sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "tools"))
 
-import hil_options  # noqa: E402 - tests and tools are found from here on
+import hil_options  # noqa: E402 - it is found from here on
 from harness import sites  # noqa: E402
 from harness.service import Service  # noqa: E402
 

@@ -246,7 +246,9 @@ class Phone:
 
     async def _do_prompt(self, reason: "str | None") -> None:
         self._cancel("work")
-        self._prompt.start()
+        if not self._prompting or reason:
+            self._prompt.start()
+        # Else a held "*" has started it anew, and keys may have been pressed since.
         self._prompting = True
         self._notice = None
         if reason:

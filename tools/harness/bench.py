@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from harness.faults import UP, Datagram
 from harness.judge import GATEKEEPER, KEY_SERVER, Judge
 from harness.phonelog import PhoneLog
 from harness.relay import FILES, RAS, SIGNALLING, Network
-from harness.server import Server
+from harness.server import Moved, Server
 from harness.sites import set_values
 from harness.timeline import BAD, PLAIN, Switch, Timeline
 from harness.unixphone import UnixPhone, write_settings
@@ -93,8 +93,8 @@ class Bench:
             say=lambda text: self.switch.add("network", text),
         )
         self._configure()
-        self.keyserver = self._server(KEY_SERVER, "keyserver", self._keyserver_ready, None)
-        self.gatekeeper = self._server(GATEKEEPER, "gatekeeper", self._gatekeeper_ready, gatekeeper_program)
+        self.keyserver = self._server(KEY_SERVER, "keyserver", self._keyserver_moved, None)
+        self.gatekeeper = self._server(GATEKEEPER, "gatekeeper", self._gatekeeper_moved, gatekeeper_program)
         self._pristine = {name: (self.path / name).read_bytes() for name in _CHANGED}
 
     # -- tests
@@ -123,7 +123,6 @@ class Bench:
         if changed:
             self.keyserver.stop()
             self.gatekeeper.stop()
-        self.network.files.to = self.network.files.to if self.keyserver.running else None
 
     def close(self) -> None:
         """Stop everything."""
@@ -160,12 +159,13 @@ class Bench:
         shutil.copytree(self.path, path, ignore=shutil.ignore_patterns("run", "directory.db*", "keyserver"))
         text = (path / sites.FILE).read_text()
         (path / sites.FILE).write_text(text[text.index("[gatekeeper]") :])
-        keys = f"https://localhost:{self.keyserver.ports['advanced']}"
+        # It finds the key server's port, whatever that becomes, as the first gatekeeper does.
+        (path / "run").mkdir(mode=0o700)
+        (path / "run" / "keyserver.json").symlink_to(self.path / "run" / "keyserver.json")
         set_values(
             path,
             "gatekeeper",
             listen=self._listen,
-            key_servers=[keys],
             advertise_port=0,
             advertise_signalling_port=0,
         )
@@ -175,7 +175,7 @@ class Bench:
             ("gatekeeper", "serve"),
             switch=self.switch,
             evidence=lambda: self.evidence,
-            ready=lambda _ports: None,
+            moved=lambda _ports: None,
             environment=self._environment,
             warnings=self._warnings,
         )
@@ -277,7 +277,11 @@ class Bench:
         set_values(self.path, "gatekeeper.throttle", failures=_NO_THROTTLE)
 
     def _server(
-        self, who: str, word: str, ready: Callable[[dict[str, int]], None], program: Sequence[str] | None
+        self,
+        who: str,
+        word: str,
+        moved: Moved,
+        program: Sequence[str] | None,
     ) -> Server:
         return Server(
             self.path,
@@ -285,18 +289,18 @@ class Bench:
             (word, "serve"),
             switch=self.switch,
             evidence=lambda: self.evidence,
-            ready=ready,
+            moved=moved,
             environment=self._environment,
             warnings=self._warnings,
             program=program,
         )
 
-    def _keyserver_ready(self, ports: dict[str, int]) -> None:
-        self.network.files.to = ("127.0.0.1", ports["files"])
+    def _keyserver_moved(self, ports: dict[str, int] | None) -> None:
+        self.network.files.to = None if ports is None else ("127.0.0.1", ports["files"])
 
-    def _gatekeeper_ready(self, ports: dict[str, int]) -> None:
-        self.network.ras.to = ("127.0.0.1", ports["ras"])
-        self.network.signalling.to = ("127.0.0.1", ports["signalling"])
+    def _gatekeeper_moved(self, ports: dict[str, int] | None) -> None:
+        self.network.ras.to = None if ports is None else ("127.0.0.1", ports["ras"])
+        self.network.signalling.to = None if ports is None else ("127.0.0.1", ports["signalling"])
 
     def _told(self, datagram: Datagram, fate: str) -> None:
         complaint = self.judge.complaint(datagram)

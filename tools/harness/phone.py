@@ -253,6 +253,7 @@ class Phone:
             if not found["prompted"]:  # it will, by itself
                 self.expect_display("^Extension:", timeout)
             if self.display == ("Extension:", ""):
+                self.stream.skip()
                 return
         self.press("L")
         self.expect_display("^Extension:\n$", timeout)

@@ -12,12 +12,15 @@ from harness.timeline import BAD, PLAIN, Switch
 from harness.verdict import Evidence
 from harness.watched import Watched
 
+Moved = Callable[[dict[str, int] | None], None]
+
 
 class Server:
     """`ringkey ARGS` over a site.
 
-    who: its column in the report; ready: called with its ports each time it has started; evidence:
-    returns what facts against it go into; program: instead of `python -m ringkey`.
+    who: its column in the report; moved: called with its ports when it has started, with None when
+    it has stopped; evidence: returns what facts against it go into; program: instead of `python -m
+    ringkey`.
     """
 
     def __init__(
@@ -28,7 +31,7 @@ class Server:
         *,
         switch: Switch,
         evidence: Callable[[], Evidence],
-        ready: Callable[[dict[str, int]], None],
+        moved: Moved,
         environment: Mapping[str, str] | None = None,
         warnings: str = "default",
         program: Sequence[str] | None = None,
@@ -39,7 +42,7 @@ class Server:
         self._args = tuple(args)
         self._switch = switch
         self._evidence = evidence
-        self._ready = ready
+        self._moved = moved
         self._environment = environment
         self._warnings = warnings
         self._program = program
@@ -87,7 +90,7 @@ class Server:
             warnings=self._warnings,
             program=self._program,
         )
-        self._ready(self._service.ports)
+        self._moved(self._service.ports)
 
     def stop(self) -> None:
         """Stop it in good order, and wait; nothing happens where it does not run."""
@@ -129,6 +132,7 @@ class Server:
         self._switch.add(self.who, "is stopped" if number == signal.SIGTERM else "is killed", PLAIN)
         service.stop(number)
         self._collect()
+        self._moved(None)
 
     def _collect(self) -> None:
         if self._service is not None:

@@ -20,7 +20,6 @@ class TcpRelay:
     """
 
     def __init__(self, name: str, known: int, say: Callable[[str], None]) -> None:
-        self.to: Address | None = None
         self.pcap: Pcap | None = None
         self.host, self.port = "", 0
         self.connections = 0  # accepted so far
@@ -33,7 +32,8 @@ class TcpRelay:
         self._latency = 0.0
         self._refusing = False
         self._corrupting: str | None = None
-        self._server: asyncio.Server
+        self._to: Address | None = None
+        self._server: asyncio.Server | None = None
         self._open: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._came = threading.Condition()
@@ -44,9 +44,19 @@ class TcpRelay:
     ) -> "TcpRelay":
         """Listen on a port, 0 for any free one.  Raises OSError."""
         relay = cls(name, known, say)
-        relay._server = await asyncio.start_server(relay._accepted, host, port)
-        relay.host, relay.port = relay._server.sockets[0].getsockname()[:2]
+        relay.host = host
+        await relay._listen(port)
         return relay
+
+    @property
+    def to(self) -> Address | None:
+        """The server; while it is None nobody listens on the relay's port either."""
+        return self._to
+
+    @to.setter
+    def to(self, address: Address | None) -> None:
+        self._to = address
+        asyncio.run_coroutine_threadsafe(self._follow(), self._loop).result(20)
 
     # -- faults; they last until clear()
 
@@ -92,14 +102,30 @@ class TcpRelay:
 
     async def close(self) -> None:
         """Stop."""
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         self._cut()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
+        if self._server is not None:
+            await self._server.wait_closed()
 
     # -- inside, in the relays' thread
+
+    async def _listen(self, port: int) -> None:
+        self._server = await asyncio.start_server(self._accepted, self.host, port)
+        self.host, self.port = self._server.sockets[0].getsockname()[:2]
+
+    async def _follow(self) -> None:
+        """Listen while there is a server: a phone shall find the port closed when its server is down."""
+        if self._to is None and self._server is not None:
+            server, self._server = self._server, None
+            server.close()
+            self._cut()
+            await server.wait_closed()
+        elif self._to is not None and self._server is None:
+            await self._listen(self.port)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
