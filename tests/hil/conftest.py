@@ -111,7 +111,7 @@ class Case:
         self.folder.mkdir(parents=True)
         self.timeline = Timeline()
         self.phones = []
-        self.evidence = bench.begin(self.timeline, self.folder / "relay.pcap")
+        self.evidence = bench.begin(self.timeline, node.name, self.folder / "relay.pcap")
 
     def phone(self, number, **more):
         """Return phone `number` (from 0), off, with a user of its own; skips where there is none."""

@@ -4,7 +4,7 @@ import random
 
 from phone.events import FIELDS
 
-FLOOD = 20_000  # octets: some 2 s at 115200 baud
+FLOOD = 6_000  # octets: half a second at 115200 baud
 
 
 def garbage(seed, without):

@@ -155,9 +155,10 @@ def test_a_gatekeeper_that_is_down_costs_no_keys(phone, gatekeeper, keyserver):
     phone.expect_display("^Log-in failed", SILENCE)
     phone.expect_display("^Extension:")
     gatekeeper.start()
-    keyserver.stop()
+    keyserver.mark()
     assert phone.reset()["store"] == "provisioned"
     phone.expect_display(f"^Registered\n{phone.user[0]}")
+    assert [e for e in keyserver.log if e["event"] == "key_issued"] == [], "the old keys are still good"
 
 
 def test_a_gatekeeper_that_restarts_is_found_again(phone, gatekeeper):

@@ -163,7 +163,7 @@ def test_faults_on_the_wire(network, phone):
     assert [phone.recv(100)[1], phone.recv(100)[1]] == [2, 2]
     network.ras.reorder("GRQ", way=UP)
     ask(phone, 3)
-    hears_nothing(phone)
+    hears_nothing(phone)  # for less than the half second after which it would come by itself
     ask(phone, 4)
     assert [phone.recv(100)[1], phone.recv(100)[1]] == [4, 3]
     held = network.ras.hold("GCF")

@@ -99,8 +99,9 @@ class Bench:
 
     # -- tests
 
-    def begin(self, timeline: Timeline, capture: Path | None = None) -> Evidence:
+    def begin(self, timeline: Timeline, name: str = "", capture: Path | None = None) -> Evidence:
         """Begin a test: everything runs as it should, and what happens from now on is its own."""
+        self.network.reseed(name)
         self.evidence = Evidence()
         self.switch.to = timeline
         self.keyserver.start()

@@ -29,7 +29,7 @@ from harness.watched import Watched
 T = TypeVar("T")
 
 RAS, SIGNALLING, FILES = 1719, 1300, 8443  # the ports they have by right, for the capture
-_REORDERED = 1.0  # s that a datagram is held back for a later one to overtake it
+_REORDERED = 0.5  # s that a datagram is held back for a later one to overtake it
 
 Told = Callable[[Datagram, str], None]
 
@@ -54,10 +54,10 @@ class Network:
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
         self.seed = seed
-        rng = random.Random(seed)  # noqa: S311 - faults are to be the same the next time
+        self._rng = random.Random(seed)  # noqa: S311 - faults are to be the same the next time
         say = say or (lambda _text: None)
         try:
-            self.ras = self.call(UdpRelay.open(host, ports[0], rng, told or (lambda _d, _f: None)))
+            self.ras = self.call(UdpRelay.open(host, ports[0], self._rng, told or (lambda _d, _f: None)))
             self.signalling = self.call(TcpRelay.open(host, ports[1], "signalling", SIGNALLING, say))
             self.files = self.call(TcpRelay.open(host, ports[2], "key server", FILES, say))
         except OSError as error:
@@ -66,6 +66,10 @@ class Network:
     def call(self, coroutine: Any) -> Any:
         """Run a coroutine in the relays' thread; return what it returns."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
+
+    def reseed(self, what: str) -> None:
+        """Begin the randomness of the faults anew, by the seed and a text such as a test's name."""
+        self._rng.seed(f"{self.seed} {what}")
 
     def record(self, path: Path | None) -> None:
         """Write what is delivered from now on into a capture file; None: no more."""
@@ -176,7 +180,7 @@ class UdpRelay:
         return self._add(Rule("holds", act, kind, **which))
 
     def reorder(self, kind: str | None, **which: Any) -> Rule:
-        """Let the next datagram of the same direction overtake it, if one comes within a second."""
+        """Let the next datagram of the same direction overtake it, if one comes soon."""
 
         def act(datagram: Datagram, _rng: random.Random) -> list[faults.Delivery]:
             self._overtaken.append((datagram, datagram.data))
