@@ -4,6 +4,8 @@ Fixtures: phone, phone2, phones(n); keyserver, gatekeeper, site; relay (the netw
 """
 
 import contextlib
+import fcntl
+import os
 import shlex
 import shutil
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from harness import bench as benches
 from harness import connect
-from harness.bench import Bench
+from harness.bench import Bench, make_template
 from harness.errors import HarnessError
 from harness.phonelog import PhoneLog
 from harness.report import Report
@@ -80,13 +82,26 @@ def rig(request):
 
 
 @pytest.fixture(scope="session")
-def bench(rig, environment, tmp_path_factory, no_secret):
+def template(rig, environment, tmp_path_factory):
+    """A site to copy; one for all workers of pytest-xdist, made by the first that comes here."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "hil-template"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (path.with_suffix(".made")).exists():
+            make_template(path, host=rig.host, site=rig.site, environment=environment)
+            path.with_suffix(".made").touch()
+    return path
+
+
+@pytest.fixture(scope="session")
+def bench(rig, template, environment, tmp_path_factory, no_secret):
     """Site, servers and network for all tests; in the end, no secret is in what the servers have written."""
     bench = Bench(
+        template,
         tmp_path_factory.mktemp("bench") / "bench",
         host=rig.host,
         ports=rig.ports,
-        site=rig.site,
         seed=rig.seed,
         environment=environment,
         warnings="error",
@@ -120,12 +135,16 @@ class Case:
                 pytest.skip(f"needs {number + 1} phones: give --phone {number + 1} times")
             name = "phone" if not self.phones else f"phone {len(self.phones) + 1}"
             log = PhoneLog(self.folder, name.replace(" ", ""))
-            phone = self._unix(name, log, more) if self.rig.unix else self._board(name, log)
-            user = self.bench.user()
-            phone.user = (user.ext, user.pin)
-            phone.wrong_pin = user.wrong_pin
-            self.phones.append(phone)
+            self.adopt(self._unix(name, log, more) if self.rig.unix else self._board(name, log))
         return self.phones[number]
+
+    def adopt(self, phone):
+        """Give a phone a user of its own, and switch it off in the end."""
+        user = self.bench.user()
+        phone.user = (user.ext, user.pin)
+        phone.wrong_pin = user.wrong_pin
+        self.phones.append(phone)
+        return phone
 
     def unix_phone(self, **more):
         """Return one more phone that is a process here; skips where boards are under test."""

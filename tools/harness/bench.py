@@ -54,18 +54,18 @@ class User:
 
 
 class Bench:
-    """folder: where site and phones go; host: this machine as phones reach it; ports: of the
-    relays for RAS, signalling and key files, 0 for any free one; site: an existing one to copy, whose
-    root certificate is in the phones' images; gatekeeper_program: instead of `python -m ringkey`.
+    """template: a site of `make_template`, which is copied; folder: where site and phones go, made
+    anew; host: this machine as phones reach it; ports: of the relays for RAS, signalling and key
+    files, 0 for any free one; gatekeeper_program: instead of `python -m ringkey`.
     """
 
     def __init__(
         self,
+        template: Path,
         folder: Path,
         *,
         host: str = "127.0.0.1",
         ports: tuple[int, int, int] = (0, 0, 0),
-        site: Path | None = None,
         seed: int = 1,
         environment: Mapping[str, str] | None = None,
         warnings: str = "default",
@@ -76,12 +76,14 @@ class Bench:
         self.path = folder / "site"
         self.switch = Switch()
         self.evidence = Evidence()
-        self.pins: dict[str, str] = {}
+        self.pins = {user.ext: user.pin for user in _users()}
         self._environment = environment
         self._warnings = warnings
-        self._users: Iterator[User] = iter(())
+        self._users = _users()
         self._phones = 0
-        self._make_site(site)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True)
+        shutil.copytree(template, self.path)
         self.judge = Judge(lambda: judge.seeds_of(self.path), self.pins.get)
         # On every address where phones come from outside; the servers stay behind, on the loopback.
         self._listen = host if host.startswith("127.") else "0.0.0.0"  # noqa: S104 - phones come from outside
@@ -136,10 +138,9 @@ class Bench:
     def user(self) -> User:
         """Return somebody whose extension nobody else has used."""
         try:
-            user: User = next(self._users)
+            return next(self._users)
         except StopIteration:
             raise HarnessError(f"the bench has {EXTENSIONS} extensions, and all are used") from None
-        return user
 
     def configure(self, table: str, **values: "str | int | bool | Sequence[str]") -> None:
         """Change the site's configuration for this test; a server takes it at its next start."""
@@ -243,27 +244,6 @@ class Bench:
 
     # -- inside
 
-    def _make_site(self, template: Path | None) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(mode=0o700, parents=True)
-        if template is None:
-            addresses = dict.fromkeys(("127.0.0.1", self.host))
-            sites.make(self.path, self._environment, tuple(addresses))
-        else:
-            # A copy: what runs from the site itself is not ours to disturb.
-            shutil.copytree(template, self.path, ignore=shutil.ignore_patterns("run", "*.db*", "pin.key"))
-            sites.free_ports(self.path)
-        table = io.StringIO()
-        rows = csv.writer(table)
-        for number in range(EXTENSIONS):
-            ext, pin = f"{2000 + number}", f"{7_351_000 + 17 * number}"
-            self.pins[ext] = pin
-            rows.writerow((ext, pin))
-        self._users = iter([User(ext, pin) for ext, pin in self.pins.items()])
-        sites.ringkey(
-            "extension", "import", "-", site=self.path, typed=table.getvalue(), environment=self._environment
-        )
-
     def _configure(self) -> None:
         network = self.network
         set_values(self.path, "keyserver", gatekeepers=[f"{self.host}:{network.ras.port}"])
@@ -313,6 +293,33 @@ class Bench:
         if complaint:
             text += f"; {complaint}"
         self.switch.add("network", text, BAD if complaint else PLAIN)
+
+
+def make_template(
+    path: Path,
+    *,
+    host: str = "127.0.0.1",
+    site: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Make a site for benches at `path`, with their extensions.
+
+    site: an existing one to copy, whose root certificate is in the phones' images; nothing of what
+    runs from it is disturbed.
+    """
+    if site is None:
+        sites.make(path, environment, tuple(dict.fromkeys(("127.0.0.1", host))))
+    else:
+        shutil.copytree(site, path, ignore=shutil.ignore_patterns("run", "*.db*", "pin.key"))
+        sites.free_ports(path)
+    table = io.StringIO()
+    csv.writer(table).writerows((user.ext, user.pin) for user in _users())
+    sites.ringkey("extension", "import", "-", site=path, typed=table.getvalue(), environment=environment)
+
+
+def _users() -> Iterator[User]:
+    for number in range(EXTENSIONS):
+        yield User(f"{2000 + number}", f"{7_351_000 + 17 * number}")
 
 
 def own_address() -> str:

@@ -10,6 +10,7 @@ import select
 import termios
 import time
 import tty
+import warnings
 from typing import Any
 
 from harness.errors import HarnessError
@@ -109,16 +110,17 @@ class SerialLine(Line):
         except ImportError:
             raise LineError(f"{self.name}: pyserial is not installed: pip install pyserial") from None
         try:
-            port = serial.serial_for_url(
-                self.name, self._baud, timeout=POLL, write_timeout=_WRITING, do_not_open=True
-            )
+            port = serial.serial_for_url(self.name, self._baud, timeout=POLL, do_not_open=True)
             if "://" not in self.name:
+                port.write_timeout = _WRITING  # rfc2217:// knows none
                 port.exclusive = True  # or a monitor left open would take half of what the phone says
             # Linux asserts both lines as it opens a port, at the same time.  On ESP boards RTS
             # without DTR is what pulls the reset line: so leave both asserted while opening, then
             # drop RTS first.  Dropping DTR first, or only saying so before, resets the board.
             port.dtr = port.rts = True
-            port.open()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # pyserial 3.5's own
+                port.open()
         except Exception as error:
             raise LineError(self._why(error)) from None
         self._port = port
@@ -127,7 +129,15 @@ class SerialLine(Line):
     def close(self) -> None:
         port, self._port = self._port, None
         if port is not None:
+            connection = getattr(port, "_socket", None)
             port.close()
+            if connection is not None:  # pyserial 3.5 forgets it where the server hung up first
+                connection.close()
+
+    @property
+    def port(self) -> Any:
+        """pyserial's port, for who wants to set more of it; None while it is closed."""
+        return self._port
 
     def control(self, *, rts: bool, dtr: bool) -> bool:
         """Set the control lines, RTS first; tell whether the line has any."""

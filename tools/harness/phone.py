@@ -53,6 +53,7 @@ class Phone:
         self.user: tuple[str, str] | None = None
         self.stream = Stream(self._event, self._other_line)
         self._on_event = on_event
+        self._logged_in = ""  # the extension that was keyed in here last
         self._life = 0  # position of the stream where this life begins
         self._reader: threading.Thread | None = None
         self._closing = False
@@ -159,6 +160,7 @@ class Phone:
         """Key in extension and PIN at the prompt, which is waited for where it is not there yet."""
         if self.display[:1] != ("Extension:",):
             self.expect_display("^Extension:", timeout)
+        self._logged_in = ext
         self.press(ext + "#")
         self.expect_display("^PIN:", timeout)
         self.press(pin + "#", secret=True)
@@ -262,7 +264,8 @@ class Phone:
         if self.user is None:
             raise HarnessError(f"{self.name}: no user to log in: set phone.user = (extension, PIN)")
         found = self._look()
-        if found["keys"] and found["ext"] in (None, self.user[0]):
+        # Keys of somebody who was here before are not `user`'s: those are logged out.
+        if found["keys"] and (found["ext"] or self._logged_in) == self.user[0]:
             return
         self._to_prompt(timeout)
         self.log_in(*self.user, timeout)
