@@ -56,13 +56,13 @@ class Rig:
     def check(self):
         """Refuse what cannot work, in one line that says what to do."""
         if not self.unix and self.site is None:
-            raise pytest.UsageError(
+            raise HarnessError(
                 "a board trusts the root certificate in its image: give --site DIR, the site it was made for"
             )
         if self.flash and not self.unix and self.board is None:
-            raise pytest.UsageError("--flash wants to know for which board: give --board NAME")
+            raise HarnessError("--flash wants to know for which board: give --board NAME")
         if len(self.ports) != 3:
-            raise pytest.UsageError("--relay-ports wants three: RAS,SIGNALLING,FILES")
+            raise HarnessError("--relay-ports wants three: RAS,SIGNALLING,FILES")
 
     def properties(self):
         """What reports say of it."""
@@ -74,11 +74,21 @@ class Rig:
 def rig(request):
     """What is under test; boards are flashed here where --flash says so."""
     rig = Rig(request.config)
-    rig.check()
-    if rig.flash and not rig.unix:
-        for url in rig.urls:
-            connect.flash(url, rig.board, site=rig.site, base=rig.base, erase=rig.may_erase)
+    with one_line():
+        rig.check()
+        if rig.flash and not rig.unix:
+            for url in rig.urls:
+                connect.flash(url, rig.board, site=rig.site, base=rig.base, erase=rig.may_erase)
     return rig
+
+
+@contextlib.contextmanager
+def one_line():
+    """End the run with what the harness says: no test could do without that phone."""
+    try:
+        yield
+    except HarnessError as error:
+        pytest.exit(str(error).splitlines()[0], returncode=4)
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +185,10 @@ class Case:
 
     def _board(self, name, log):
         url = self.rig.urls[len(self.phones)]
+        with one_line() if url not in _looked_at else contextlib.nullcontext():
+            return self._opened(url, name, log)
+
+    def _opened(self, url, name, log):
         phone = connect.open_phone(
             url,
             name=name,
@@ -198,10 +212,9 @@ class Case:
         """Before the first test: is it that board, and may its keys go?"""
         boot = phone.reset()
         if boot.get("store") == "provisioned" and not self.rig.may_erase:
-            pytest.exit(
+            raise HarnessError(
                 f"{url}: this phone has somebody's keys, which these tests replace: "
-                "give --erase-nvs, or another phone",
-                returncode=4,
+                "give --erase-nvs, or another phone"
             )
         _looked_at.add(url)
 

@@ -6,6 +6,7 @@ Opening one never resets the board behind it.
 import errno
 import os
 import pty
+import re
 import select
 import termios
 import time
@@ -118,6 +119,9 @@ class SerialLine(Line):
             # without DTR is what pulls the reset line: so leave both asserted while opening, then
             # drop RTS first.  Dropping DTR first, or only saying so before, resets the board.
             port.dtr = port.rts = True
+            if "socket://" in self.name:
+                # It would throw away what the other end says first.
+                port.reset_input_buffer = lambda: None
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # pyserial 3.5's own
                 port.open()
@@ -155,8 +159,15 @@ class SerialLine(Line):
         if port is None:
             raise LineError(f"{self.name}: the line is closed")
         try:
-            data: bytes = port.read(1)
-            return data + port.read(port.in_waiting) if data else b""
+            if "rfc2217://" in self.name:
+                data: bytes = port.read(1)
+                return data + port.read(port.in_waiting) if data else b""
+            # Not pyserial's read: of a socket it takes octet by octet.
+            ready, _, _ = select.select([port], [], [], POLL)
+            data = os.read(port.fileno(), 4096) if ready else b""
+            if ready and not data:
+                raise OSError("the other end has closed it")
+            return data
         except Exception as error:  # pyserial lets what the platform raises through, of many kinds
             raise LineError(
                 f"{self.name}: the line is gone ({_reason(error)}): is it still plugged in?"
@@ -179,7 +190,7 @@ class SerialLine(Line):
         name, reason = self.name, _reason(error)
         number = getattr(error, "errno", None) or getattr(error.__context__, "errno", None)
         if "://" in name:
-            if isinstance(error, ValueError) or "unknown" in reason:
+            if isinstance(error, ValueError) or "unknown" in reason or not re.search(r":\d+", name[6:]):
                 return f"{name}: not a URL that pyserial knows: socket://HOST:PORT or rfc2217://HOST:PORT"
             return f"{name}: nobody listens there ({reason}): start the emulator, or python -m harness.serve"
         if number == errno.ENOENT or "No such file" in reason:
