@@ -71,7 +71,7 @@ def _test(result: Result) -> str:
         )
         parts.append(f'<div class="verdict"><p>{html.escape(sentence(findings))}</p><ul>{facts}</ul></div>')
     if result.error:
-        parts.append(f'<pre class="error">{html.escape(result.error)}</pre>')
+        parts.append(_error(result.error))
     if result.files:
         links = " ".join(f'<a href="{html.escape(f, quote=True)}">{html.escape(f)}</a>' for f in result.files)
         parts.append(f'<p class="files">{links}</p>')
@@ -81,6 +81,17 @@ def _test(result: Result) -> str:
         f'<details class="{html.escape(result.outcome)}"{" open" if failed else ""}><summary>'
         f'<span class="outcome">{html.escape(result.outcome)}</span> {html.escape(result.name)} '
         f"<small>{result.seconds:.1f} s</small></summary>{''.join(parts)}</details>"
+    )
+
+
+def _error(error: str) -> str:
+    """Return what was expected and did not come, and the traceback behind it."""
+    short = "\n".join(line[1:].strip() for line in error.splitlines() if line.startswith("E "))
+    whole = f'<pre class="error">{html.escape(error)}</pre>'
+    if not short:
+        return whole
+    return (
+        f'<pre class="error">{html.escape(short)}</pre><details><summary>traceback</summary>{whole}</details>'
     )
 
 

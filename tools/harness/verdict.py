@@ -34,6 +34,7 @@ class Evidence:
         self._findings: list[Finding] = []
         self._counts: dict[tuple[Address, str, str], int] = {}
         self._when: dict[tuple[Address, str, str], float] = {}
+        self._wrong: set[tuple[Address, str, str]] = set()
 
     def add(self, side: str, text: str) -> None:
         """Add a fact; the same one again is not added."""
@@ -46,11 +47,14 @@ class Evidence:
         side = PHONE if datagram.way == UP else GATEKEEPER
         if complaint is not None:
             self.add(side, f"{datagram.kind}: {complaint}")
-        elif not fate:
+        # A wrong request needs no answer; a wrong answer is one, and has been complained of.
+        if not fate and (complaint is None or datagram.way == DOWN):
             with self._lock:
                 key = (datagram.client, datagram.way, datagram.kind)
                 self._counts[key] = self._counts.get(key, 0) + 1
                 self._when.setdefault(key, time.time())
+                if complaint is not None:
+                    self._wrong.add(key)
 
     def findings(self) -> list[Finding]:
         """Return all of it, in order of time."""
@@ -60,6 +64,8 @@ class Evidence:
     def _silences(self) -> list[Finding]:
         found = []
         for (client, way, kind), count in self._counts.items():
+            if (client, way, kind) in self._wrong:
+                continue
             # What would have been right: an answer to a request, the next request after an answer.
             right = _ANSWERS.get(kind, ()) if way == UP else _NEXT.get(kind, ())
             back = DOWN if way == UP else UP
