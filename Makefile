@@ -52,11 +52,22 @@ monitor: $(VENV)/.image ## Show a board's console: PORT=…
 # -- tests
 
 .PHONY: test
-test: test-upy test-py ## Run all tests that need no hardware
+test: test-upy test-py hil ## Run all tests that need no hardware
 
 .PHONY: test-py
 test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/hil $(PYTEST_ARGS)
+
+# The unix phones take turns at waiting, so there are more of them than processors; a board is one.
+HIL_WORKERS ?= 8
+HIL_PHONES = $(if $(PORT),$(foreach port,$(PORT),--phone $(port)),-n $(HIL_WORKERS) --dist worksteal)
+HIL_OPTIONS = $(HIL_PHONES) $(if $(BOARD),--board $(BOARD)) $(if $(PORT),--site $(SITE)) $(if $(FLASH),--flash) \
+	$(if $(ERASE),--erase-nvs) $(if $(BASE),--base-firmware $(BASE)) $(if $(POWER),--power-command '$(POWER)')
+
+.PHONY: hil
+hil: $(VENV)/.dev ## Run the phone's tests: the unix phone, or PORT=… BOARD=… SITE=… (docs/hil.md)
+	@mkdir -p build/hil
+	@$(BIN)/python -m pytest tests/hil $(HIL_OPTIONS) --junitxml=build/hil/junit.xml $(HIL_ARGS)
 
 .PHONY: test-upy
 test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython

@@ -34,8 +34,7 @@ from ras.login import Login
 
 VERSION = "0.1.0"
 
-# ms that a reason stays on the display before the prompt, unless a key is pressed.
-NOTICE = const(4000)
+NOTICE = const(4000)  # ms that a reason stays on the display before the prompt
 # ms.  The longest sleep: phone.clock must be asked from time to time.
 _LONGEST_SLEEP = const(3600000)
 # ms.  A sleep as long as this that nobody has cut short is a quiet moment: the heap is tidied up.
@@ -300,7 +299,9 @@ class Phone:
 
     async def _do_prompt(self, reason: "str | None") -> None:
         self._cancel("work")
-        self._prompt.start()
+        if not self._prompting or reason:
+            self._prompt.start()
+        # Else a held "*" has started it anew, and keys may have been pressed since.
         self._prompting = True
         self._notice = None
         if reason:

@@ -76,6 +76,7 @@ def test_secrets_of_the_phones_are_for_their_owner_only(tmp_path, environment):
         phone.expect_display("^Extension:")
     finally:
         phone.switch_off()
+        phone.close()
     assert os.stat(tmp_path / "phone" / "state").st_mode & 0o077 == 0
     for path in (tmp_path / "phone" / "state").iterdir():
         assert path.stat().st_mode & 0o077 == 0

@@ -409,3 +409,28 @@ def test_discovery_by_multicast(site, run_service, ringkey, configure):
         phone.sendto(b"\x00" * NONCE, ("224.0.1.41", 1718))
         source = f"127.0.0.1:{phone.getsockname()[1]}"
         gatekeeper.wait_for("dropped", source=source)
+
+
+def test_forwarded_ports_are_what_phones_are_told(site, run_service, ringkey, configure):
+    """Behind a router that forwards ports, GCF's rasAddress and RCF's callSignalAddress are the router's."""
+    router = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    router.bind(("127.0.0.1", 0))
+    ras = router.getsockname()[1]
+    configure(
+        site,
+        ("time_to_live", f"advertise_port = {ras}\nadvertise_signalling_port = 40300\ntime_to_live"),
+    )
+    world = World(site, run_service, ringkey)
+    phone = world.phone()
+    phone.endpoint.register(phone.record, (world.address,), now())
+    phone.flush()
+    phone.endpoint.receive_datagram(phone.receive(5), world.address, now())
+    [(request, destination)] = phone.endpoint.datagrams_to_send()
+    assert destination == ("127.0.0.1", ras), "RRQ goes to the GCF's rasAddress"
+    phone.socket.sendto(request, world.address)
+    phone.endpoint.receive_datagram(phone.receive(5), world.address, now())
+    while (event := phone.endpoint.next_event())[0] != "registered":
+        pass
+    assert event[1].signalling == ("127.0.0.1", 40300)
+    for one in (router, phone.socket):
+        one.close()

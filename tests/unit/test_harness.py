@@ -32,4 +32,6 @@ def test_a_phone_that_is_off_says_so(tmp_path):
         phone.switch_off()
     phone.power_cut()
     with pytest.raises(HarnessError, match="no event 'boot'"):
-        phone.expect("boot", 0.01)
+        phone.expect_event("boot", 0.01)
+    with pytest.raises(HarnessError, match="line is closed"):
+        phone.press("1")

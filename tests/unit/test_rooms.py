@@ -39,7 +39,7 @@ ROOMS = {
         "yarl",
     ),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
-    "tools": ("ringkey", "ras", "harness", "image", "flashing", STANDARD),
+    "tools": ("ringkey", "ras", "harness", "image", "flashing", STANDARD, "serial"),
     "tools/image": (
         *("ringkey", "ras.keyfile", "ras.errors", "image", STANDARD),
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),

@@ -132,7 +132,12 @@ class GatekeeperService:
             await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)
         await self._ras.start(config.listen, config.port)
         ras, signalling = self._ras.address[1], self._signalling.port
-        settings.addresses = Addresses(config.listen, config.advertise, ras, signalling)
+        settings.addresses = Addresses(
+            config.listen,
+            config.advertise,
+            config.advertise_port or ras,
+            config.advertise_signalling_port or signalling,
+        )
         if config.multicast:
             await self._ras.join_multicast(config.listen)
         self.ports = {"ras": ras, "signalling": signalling}

@@ -104,13 +104,15 @@ class GatekeeperConfig:
     """`[gatekeeper]`.
 
     listen: IP address; port: RAS, UDP; signalling_port: TLS-PSK, TCP; multicast: answer GRQ to
-    224.0.1.41:1718 too; advertise: IP address that phones are told for signalling, None for the
-    one their datagram came to; identifier: its gatekeeperIdentifier; key_servers: base URLs of
-    Advanced Secure File Services, in order of preference, port 0 for the one of this site;
-    key_server_ca: the root that signed them; certificate, private_key: what the gatekeeper shows
-    there; directory: SQLite file; pin_key: the key that PINs are sealed under; time_to_live:
-    seconds; suites: names, the ones it accepts; alternates: (host, port) of other gatekeepers;
-    icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end).
+    224.0.1.41:1718 too; advertise: IP address that phones are told for RAS and signalling, None
+    for the one their datagram came to; advertise_port, advertise_signalling_port: the ports they
+    are told, 0 for those above (a router or a relay in between may have others); identifier: its
+    gatekeeperIdentifier; key_servers: base URLs of Advanced Secure File Services, in order of
+    preference, port 0 for the one of this site; key_server_ca: the root that signed them;
+    certificate, private_key: what the gatekeeper shows there; directory: SQLite file; pin_key:
+    the key that PINs are sealed under; time_to_live: seconds; suites: names, the ones it accepts;
+    alternates: (host, port) of other gatekeepers; icv_from_kg: accept a GRQ signed under Kr
+    (protocol.md section 4, at its end).
     """
 
     listen: str
@@ -118,6 +120,8 @@ class GatekeeperConfig:
     signalling_port: int
     multicast: bool
     advertise: str | None
+    advertise_port: int
+    advertise_signalling_port: int
     identifier: str
     key_servers: tuple[str, ...]
     key_server_ca: Path
@@ -212,6 +216,8 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         signalling_port=table.port("signalling_port", 1300),
         multicast=table.flag("multicast", True),
         advertise=table.ip("advertise") if "advertise" in table else None,
+        advertise_port=table.port("advertise_port", 0),
+        advertise_signalling_port=table.port("advertise_signalling_port", 0),
         # 128 characters: H.225.0, GatekeeperIdentifier.
         identifier=table.text("identifier", "ringkey", longest=128),
         key_servers=_urls(table, "key_servers"),
