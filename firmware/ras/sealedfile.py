@@ -25,6 +25,7 @@ TAG = const(16)  # octets: a forger has one try in 2^128 at each
 # Octets of content in one chunk: a phone with 100 KB of heap finds that in one piece, and it is
 # a sector of the flash that firmware goes to.
 CHUNK = const(4096)
+SEALED_CHUNK = const(CHUNK + TAG)  # octets, of every chunk but the last
 # Octets.  The largest flash of an ESP32 board; also what a small int of 31 bits can address.
 MAX_CONTENT = const(1 << 24)
 KF = const(16)  # octets of Kf at least: suite sha1's
@@ -41,7 +42,7 @@ _BAD = "sealed file: does not verify"  # one text, wherever it fails to
 def sealed_length(length: int) -> int:
     """Return how many octets a content of `length` octets has when sealed."""
     whole, rest = divmod(length, CHUNK)
-    size = HEADER + whole * (CHUNK + TAG)
+    size = HEADER + whole * SEALED_CHUNK
     return size + (_padded(rest) + TAG if rest else 0)
 
 
@@ -52,7 +53,7 @@ def chunks_of(length: int) -> int:
 
 def chunk_place(index: int) -> int:
     """Return where in the sealed file chunk `index`, from 0, begins."""
-    return HEADER + index * (CHUNK + TAG)
+    return HEADER + index * SEALED_CHUNK
 
 
 class _Keys:

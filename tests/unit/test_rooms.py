@@ -27,7 +27,11 @@ ROOMS = {
     "firmware/main.py": ("phone", "asyncio", "sys"),
     "boards/unix": ("phone.board", "phone.store", "ras.keyfile", "ras.errors", *MICROPYTHON, "termios"),
     "host/ringkey/site": (*HOST, STANDARD, "cryptography"),
-    "host/ringkey/keyserver": (*HOST, STANDARD, "aiohttp", "cryptography"),
+    "host/ringkey/keyserver": (
+        *HOST,
+        STANDARD,
+        *("aiohttp", "cryptography", "jinja2", "prometheus_client"),
+    ),
     "host/ringkey/gatekeeper": (
         *HOST,
         STANDARD,

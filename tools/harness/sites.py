@@ -48,6 +48,7 @@ def free_ports(path: Path) -> None:
         ('listen = "0.0.0.0"', 'listen = "127.0.0.1"'),
         ("8443", "0"),
         ("8444", "0"),
+        ("8445", "0"),
         (":1719", ":0"),
         ("port = 1719", "port = 0"),
         ("signalling_port = 1300", "signalling_port = 0"),

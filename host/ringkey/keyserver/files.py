@@ -1,14 +1,16 @@
-"""The Secure File Service: key files for phones, over HTTPS (protocol.md section 3).
+"""The Secure File Service: key files for phones, over HTTPS (protocol.md section 3), and the shelf.
 
 GET and HEAD only.  A HEAD issues nothing: it tells what a GET's headers would be.
 """
 
 from aiohttp import web
+from ras.keyfile import join_address
 
 from ringkey import log
 from ringkey.keyserver import keyfiles, query
 from ringkey.keyserver.agent import Agent, Refused
 from ringkey.keyserver.serving import MAX_BODY
+from ringkey.keyserver.shelf import Shelf
 from ringkey.site.config import KeyServerConfig, Site, resolve_address
 
 PATH = "/keys/kkg.txt"
@@ -23,11 +25,13 @@ class FileService:
         self._config = config
         self._site = site
         self._agent = agent
+        self.shelf = Shelf(config.files, config.uploads, agent, self._site_for_templates)
 
     def app(self) -> web.Application:
         """Return a new aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_get(PATH, self._key_file)
+        self.shelf.add_to(app)
         app.on_response_prepare.append(_headers)
         return app
 
@@ -63,6 +67,14 @@ class FileService:
         )
         return _text(200, keyfiles.for_phone(self._agent.suite, self._agent.cvm, key, gatekeepers))
 
+    def _site_for_templates(self) -> dict[str, object]:
+        gatekeepers = [join_address(host, port) for host, port in self._gatekeepers()]
+        return {
+            "gatekeepers": gatekeepers,
+            "suite": self._agent.suite.name,
+            "names": list(self._config.names),
+        }
+
     def _gatekeepers(self) -> tuple[tuple[str, int], ...]:
         found = (resolve_address(address, self._site) for address in self._config.gatekeepers)
         return tuple(address for address in found if address is not None)
@@ -76,6 +88,6 @@ def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.
 async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
     # A key on its way must stay in no cache.  The Date header, which a phone moves its clock on
     # by, is aiohttp's.
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "ringkey"

@@ -58,6 +58,14 @@ def serial(query: Query) -> str | None:
     return text
 
 
+def word(query: Query, name: str) -> str | None:
+    """Return parameter `name`, a model or a group, or None where it is not given; raises Malformed."""
+    text = _one(query, name)
+    if text is not None and not _SERIAL.fullmatch(text):
+        raise Malformed(f"{name}: 1 to {MAX_SERIAL} letters, digits and . _ : -")
+    return text
+
+
 def g(query: Query) -> bytes | None:
     """Return `g`, 16 octets given as 32 hex digits, or None; raises Malformed."""
     text = _one(query, "g")
