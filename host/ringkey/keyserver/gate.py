@@ -35,7 +35,8 @@ _log = log.get("ringkey.keyserver.tls")
 class Gate:
     """Accepts on `listening`, a socket that does not block, and closes it at `stop()`.
 
-    made: makes the protocol of one connection; context: of the connections to come.
+    made: makes the protocol of one connection; context: of the connections to come; connections:
+    how many are open, those in their handshake among them.
     """
 
     def __init__(
@@ -43,21 +44,15 @@ class Gate:
     ) -> None:
         self.context = context
         self.port = int(listening.getsockname()[1])
+        self.connections = 0
         self._listening = listening
         self._made = made
         self._loop = asyncio.get_running_loop()
-        self._handshakes: dict[asyncio.Task[None], str] = {}
-        self._open: dict[asyncio.Transport, str] = {}
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._of_source: Counter[str] = Counter()
         self._paused: asyncio.TimerHandle | None = None
         self._stopped = False
         self._loop.add_reader(listening.fileno(), self._accept)
-
-    @property
-    def connections(self) -> int:
-        """How many are open, handshakes among them."""
-        self._forget_closed()
-        return len(self._handshakes) + len(self._open)
 
     async def stop(self) -> None:
         """Accept no more, and end handshakes; connections that stand are the application's."""
@@ -93,54 +88,64 @@ class Gate:
             self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def _admit(self, connection: socket.socket, source: str) -> None:
-        if self._full(source):
-            self._forget_closed()
-            if self._full(source):
-                _log.warning(
-                    "too_many_connections", source=source, limit=MAX_CONNECTIONS, of_source=MAX_OF_SOURCE
-                )
-                connection.close()
-                return
+        if self.connections >= MAX_CONNECTIONS or self._of_source[source] >= MAX_OF_SOURCE:
+            _log.warning(
+                "too_many_connections", source=source, limit=MAX_CONNECTIONS, of_source=MAX_OF_SOURCE
+            )
+            connection.close()
+            return
         connection.setblocking(False)
+        self.connections += 1
         self._of_source[source] += 1
         task = self._loop.create_task(self._handshake(connection, source))
-        self._handshakes[task] = source
-        task.add_done_callback(self._handshakes.pop)
-
-    def _full(self, source: str) -> bool:
-        return (
-            len(self._handshakes) + len(self._open) >= MAX_CONNECTIONS
-            or self._of_source[source] >= MAX_OF_SOURCE
-        )
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
     async def _handshake(self, connection: socket.socket, source: str) -> None:
+        protocol = _Counted(self._made(), lambda: self._left(source))
         try:
             transport, _ = await self._loop.connect_accepted_socket(
-                self._made,
+                lambda: protocol,
                 connection,
                 ssl=self.context,
                 ssl_handshake_timeout=HANDSHAKE,
                 # A close that nobody answers must not hold up a stop.
                 ssl_shutdown_timeout=STOP,
             )
-        except (OSError, ssl.SSLError, asyncio.CancelledError):
+        except (OSError, asyncio.CancelledError):
             # Gone, silent for too long, or not TLS: the SSL object has put the last on record.
             with contextlib.suppress(OSError):
                 connection.close()
-            self._left(source)
+            protocol.leave()
             return
         if self._stopped:
             transport.abort()
-        self._open[transport] = source
-        if len(self._open) >= MAX_CONNECTIONS // 2 and len(self._open) % _BATCH == 0:
-            self._forget_closed()
-
-    def _forget_closed(self) -> None:
-        # A transport tells only its protocol that it has closed, and the protocol is aiohttp's.
-        for transport in [t for t in self._open if t.is_closing()]:
-            self._left(self._open.pop(transport))
 
     def _left(self, source: str) -> None:
+        self.connections -= 1
         self._of_source[source] -= 1
         if not self._of_source[source]:
             del self._of_source[source]
+
+
+class _Counted(asyncio.Protocol):
+    """The application's protocol, and a word when its connection is over: `left()`, once.
+
+    What comes often goes past this object.
+    """
+
+    def __init__(self, inner: asyncio.Protocol, left: Callable[[], None]) -> None:
+        self._inner = inner
+        self._left: Callable[[], None] | None = left
+        for name in ("connection_made", "data_received", "eof_received", "pause_writing", "resume_writing"):
+            setattr(self, name, getattr(inner, name))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._inner.connection_lost(exc)
+        self.leave()
+
+    def leave(self) -> None:
+        """Say that the connection is over, unless that has been said."""
+        left, self._left = self._left, None
+        if left is not None:
+            left()
