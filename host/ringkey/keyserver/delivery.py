@@ -21,7 +21,8 @@ from ringkey.keyserver.content import Content, ContentError
 PIECE = 1 << 16
 # Seconds that a reader may take for one PIECE: 2 KiB/s, less than any network a phone is on.
 STALL = 30.0
-# Transfers at a time, 10 to 20 MiB of pieces: a site that updates all its phones at once.
+# Transfers of more than one PIECE at a time, 10 to 20 MiB of memory: a site that updates all its
+# phones at once.  What fits one PIECE needs no place: settings come through while firmware goes out.
 MAX_TRANSFERS = 100
 # Of them for one address.  A phone needs one; a room of them behind one NAT takes turns.
 MAX_TRANSFERS_OF_SOURCE = 16
@@ -49,10 +50,19 @@ class Deliveries:
     ) -> web.StreamResponse:
         """Answer a GET or HEAD with `content`, which is closed in the end; kind: its media type."""
         try:
+            response, start, end = _head(request, content, kind)
+            if isinstance(response, web.Response):
+                return response
+            if request.method == hdrs.METH_HEAD or start >= end:
+                await response.prepare(request)
+                await response.write_eof()
+                return response
+            if end - start <= PIECE:
+                return await _send(request, response, content, start, end)
             with self._place(request.remote or "") as place:
                 if not place:
                     return _text(503, "too many transfers at a time", {"Retry-After": str(AGAIN)})
-                return await _answer(request, content, kind)
+                return await _send(request, response, content, start, end)
         finally:
             content.close()
 
@@ -71,7 +81,10 @@ class Deliveries:
                 del self._of_source[source]
 
 
-async def _answer(request: web.Request, content: Content, kind: str) -> web.StreamResponse:
+def _head(
+    request: web.Request, content: Content, kind: str
+) -> tuple[web.Response | web.StreamResponse, int, int]:
+    """Return the answer, and which octets of the content follow: of a Response, none."""
     headers: dict[str, str] = {
         hdrs.ETAG: f'"{content.etag}"',
         hdrs.ACCEPT_RANGES: "bytes",
@@ -79,31 +92,25 @@ async def _answer(request: web.Request, content: Content, kind: str) -> web.Stre
         hdrs.CACHE_CONTROL: "private, no-cache",
     }
     if _precondition_failed(request, content):
-        return web.Response(status=412, headers=headers)
+        return web.Response(status=412, headers=headers), 0, 0
     response = web.StreamResponse(headers=headers)
     if content.modified is not None:
         response.last_modified = content.modified
     if _not_modified(request, content):
         response.set_status(304)
-        await response.prepare(request)
-        await response.write_eof()
-        return response
+        return response, 0, 0
     start, end = 0, content.size
     wanted = _range(request, content)
     if wanted is not None:
         start, end = wanted
         if start >= end:
             headers[hdrs.CONTENT_RANGE] = f"bytes */{content.size}"
-            return _text(416, f"no octet of that range: there are {content.size}", headers)
+            return _text(416, f"no octet of that range: there are {content.size}", headers), 0, 0
         response.set_status(206)
         response.headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{content.size}"
     response.content_type = kind
     response.content_length = end - start
-    if request.method == hdrs.METH_HEAD:
-        await response.prepare(request)
-        await response.write_eof()
-        return response
-    return await _send(request, response, content, start, end)
+    return response, start, end
 
 
 async def _send(
