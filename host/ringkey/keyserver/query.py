@@ -41,8 +41,11 @@ class Values(dict[str, list[str]]):
 def extension(query: Query) -> str | None:
     """Return `ext`, 1 to 20 digits, or None where it is not given; raises Malformed."""
     text = _one(query, "ext")
-    if text is None:
-        return None
+    return None if text is None else parse_extension(text)
+
+
+def parse_extension(text: str) -> str:
+    """Return `text` where it is 1 to 20 digits, else raise Malformed."""
     try:
         ext_digits(text)
     except ValueError:
@@ -69,8 +72,11 @@ def word(query: Query, name: str) -> str | None:
 def g(query: Query) -> bytes | None:
     """Return `g`, 16 octets given as 32 hex digits, or None; raises Malformed."""
     text = _one(query, "g")
-    if text is None:
-        return None
+    return None if text is None else parse_g(text)
+
+
+def parse_g(text: str) -> bytes:
+    """Return the 16 octets of 32 hex digits; raises Malformed."""
     if not _HEX.fullmatch(text):
         raise Malformed(f"g: {2 * NONCE} hex digits")
     return bytes.fromhex(text)

@@ -6,6 +6,7 @@ from ringkey.keyserver.advanced import AdvancedService
 from ringkey.keyserver.agent import Agent, open_agent
 from ringkey.keyserver.files import FileService
 from ringkey.keyserver.serving import Listener, server_context
+from ringkey.keyserver.uploads import open_uploads
 from ringkey.site import files
 from ringkey.site.config import KeyServerConfig, Site
 
@@ -40,7 +41,11 @@ class KeyServerService:
                 Listener(FileService(config, self._site, agent).app(), phones, idle=PHONE_IDLE), config.port
             )
             self.ports["advanced"] = await self._listen(
-                Listener(AdvancedService(agent).app(), gatekeepers, idle=GATEKEEPER_IDLE),
+                Listener(
+                    AdvancedService(agent, config.scopes, open_uploads(config.uploads)).app(),
+                    gatekeepers,
+                    idle=GATEKEEPER_IDLE,
+                ),
                 config.advanced_port,
             )
         except UserError:
