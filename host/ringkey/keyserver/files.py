@@ -7,8 +7,10 @@ from aiohttp import web
 from ras.keyfile import join_address
 
 from ringkey import log
+from ringkey.errors import UserError
 from ringkey.keyserver import keyfiles, query
 from ringkey.keyserver.agent import Agent, Refused
+from ringkey.keyserver.enrolment import Enrolment
 from ringkey.keyserver.serving import MAX_BODY
 from ringkey.keyserver.shelf import Shelf
 from ringkey.site.config import KeyServerConfig, Site, resolve_address
@@ -25,6 +27,7 @@ class FileService:
         self._config = config
         self._site = site
         self._agent = agent
+        self._enrolment = Enrolment(config.enrolment)
         self.shelf = Shelf(config.files, config.uploads, agent, self._site_for_templates)
 
     def app(self) -> web.Application:
@@ -50,6 +53,8 @@ class FileService:
             return web.Response(
                 headers={"Content-Length": str(size)}, content_type="text/plain", charset="utf-8"
             )
+        if (denied := self._denied(request.remote or "", ext, serial)) is not None:
+            return denied
         try:
             key = self._agent.issue(ext) if g is None else self._agent.accept(g, ext)
         except Refused as e:
@@ -66,6 +71,17 @@ class FileService:
             "key_issued", source=request.remote, ext=ext, serial=serial, g=key.g.hex(), chosen=g is not None
         )
         return _text(200, keyfiles.for_phone(self._agent.suite, self._agent.cvm, key, gatekeepers))
+
+    def _denied(self, source: str, ext: str | None, serial: str | None) -> web.Response | None:
+        try:
+            denied = self._enrolment.admit(source, ext, serial)
+        except (UserError, OSError) as e:
+            _log.error("enrolment_unknown", error=e.strerror if isinstance(e, OSError) else e.what)
+            return _text(503, "the key server cannot tell who may have keys", {"Retry-After": "10"})
+        if denied is None:
+            return None
+        again = {} if denied.again is None else {"Retry-After": str(denied.again)}
+        return _text(denied.status, denied.detail, again)
 
     def _site_for_templates(self) -> dict[str, object]:
         gatekeepers = [join_address(host, port) for host, port in self._gatekeepers()]

@@ -56,7 +56,12 @@ def parse_extension(text: str) -> str:
 def serial(query: Query) -> str | None:
     """Return `serial`, or None where it is not given; raises Malformed."""
     text = _one(query, "serial")
-    if text is not None and not _SERIAL.fullmatch(text):
+    return None if text is None else parse_serial(text)
+
+
+def parse_serial(text: str) -> str:
+    """Return `text` where it is a serial number, else raise Malformed."""
+    if not _SERIAL.fullmatch(text):
         raise Malformed(f"serial: 1 to {MAX_SERIAL} letters, digits and . _ : -")
     return text
 
