@@ -4,6 +4,7 @@ TLS lets in whoever the site's root has signed as a client; here the role in the
 checked too, so that a certificate for any other purpose opens nothing.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class AdvancedService:
         self._agent = agent
         self._scopes = scopes
         self._uploads = uploads
+        self.looked_up: Counter[str] = Counter()  # keys by outcome, for the metrics
 
     def app(self) -> web.Application:
         """Return a new aiohttp application."""
@@ -101,10 +103,16 @@ class AdvancedService:
             return answer
 
     def _look_up(self, gatekeeper: str, g: bytes, ext: str) -> DeviceKey:
-        # Before the agent is asked: what exists outside its extensions is not its to know.
-        if not self._scopes.may(gatekeeper, ext):
-            raise Refused("not-allowed", f"gatekeeper {gatekeeper} may not ask for extension {ext} (scopes)")
-        return self._agent.look_up(g, ext)
+        try:
+            # Before the agent is asked: what exists outside its extensions is not its to know.
+            if not self._scopes.may(gatekeeper, ext):
+                raise Refused("not-allowed", f"gatekeeper {gatekeeper} may not ask for extension {ext}")
+            key = self._agent.look_up(g, ext)
+        except Refused as e:
+            self.looked_up[e.code] += 1
+            raise
+        self.looked_up["given"] += 1
+        return key
 
     async def _status(self, _request: web.Request) -> web.Response:
         agent = self._agent

@@ -146,6 +146,14 @@ class Enrolment:
             self._write(window)
         return None
 
+    def check(self) -> str | None:
+        """Raise UserError where the policy's files are damaged; whoever asks wants None."""
+        if self._config.policy == "window":
+            self.window()
+        elif self._config.policy == "listed":
+            self.listed()
+        return None
+
     # What commands do
 
     def window(self) -> Window:

@@ -3,6 +3,8 @@
 GET and HEAD only.  A HEAD issues nothing: it tells what a GET's headers would be.
 """
 
+from collections import Counter
+
 from aiohttp import web
 from ras.keyfile import join_address
 
@@ -27,7 +29,8 @@ class FileService:
         self._config = config
         self._site = site
         self._agent = agent
-        self._enrolment = Enrolment(config.enrolment)
+        self.enrolment = Enrolment(config.enrolment)
+        self.denied: Counter[str] = Counter()  # why key files were not given, for the metrics
         self.shelf = Shelf(config.files, config.uploads, agent, self._site_for_templates)
 
     def app(self) -> web.Application:
@@ -74,12 +77,13 @@ class FileService:
 
     def _denied(self, source: str, ext: str | None, serial: str | None) -> web.Response | None:
         try:
-            denied = self._enrolment.admit(source, ext, serial)
+            denied = self.enrolment.admit(source, ext, serial)
         except (UserError, OSError) as e:
             _log.error("enrolment_unknown", error=e.strerror if isinstance(e, OSError) else e.what)
             return _text(503, "the key server cannot tell who may have keys", {"Retry-After": "10"})
         if denied is None:
             return None
+        self.denied[denied.code] += 1
         again = {} if denied.again is None else {"Retry-After": str(denied.again)}
         return _text(denied.status, denied.detail, again)
 

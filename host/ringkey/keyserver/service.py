@@ -5,9 +5,12 @@ import ssl
 
 from ringkey import log
 from ringkey.errors import UserError
+from ringkey.keyserver import observed
+from ringkey.keyserver.admin import Admin
 from ringkey.keyserver.advanced import AdvancedService
 from ringkey.keyserver.agent import Agent, open_agent
 from ringkey.keyserver.files import FileService
+from ringkey.keyserver.metrics import Metrics
 from ringkey.keyserver.serving import Listener, server_context
 from ringkey.keyserver.uploads import open_uploads
 from ringkey.site import certificates, files
@@ -22,7 +25,7 @@ _log = log.get("ringkey.keyserver")
 
 
 class KeyServerService:
-    """`start()` and `stop()` it; `ports` then has "files" and "advanced"."""
+    """`start()` and `stop()` it; `ports` then has "files" and "advanced", and "admin" where it is wanted."""
 
     def __init__(self, config: KeyServerConfig, site: Site) -> None:
         self.ports: dict[str, int] = {}
@@ -31,6 +34,7 @@ class KeyServerService:
         self._agent: Agent | None = None
         self._listeners: dict[str, Listener] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._admin: Admin | None = None
 
     async def start(self) -> None:
         """Read the seed and the counter and listen; raises UserError, and then nothing is left running."""
@@ -38,20 +42,23 @@ class KeyServerService:
         phones, gatekeepers = self._contexts()
         self._agent = agent = open_agent(config)
         try:
+            files_service = FileService(config, self._site, agent)
+            advanced = AdvancedService(agent, config.scopes, open_uploads(config.uploads))
+            metrics = Metrics()
             self.ports["files"] = await self._listen(
                 "files",
-                Listener(FileService(config, self._site, agent).app(), phones, idle=PHONE_IDLE),
+                Listener(metrics.watch(files_service.app(), "files"), phones, idle=PHONE_IDLE),
                 config.port,
             )
             self.ports["advanced"] = await self._listen(
                 "advanced",
-                Listener(
-                    AdvancedService(agent, config.scopes, open_uploads(config.uploads)).app(),
-                    gatekeepers,
-                    idle=GATEKEEPER_IDLE,
-                ),
+                Listener(metrics.watch(advanced.app(), "advanced"), gatekeepers, idle=GATEKEEPER_IDLE),
                 config.advanced_port,
             )
+            if config.admin is not None:
+                metrics.add(observed.figures(config, agent, files_service, advanced, self._listeners))
+                self._admin = Admin(config.admin, metrics, observed.checks(config, files_service))
+                self.ports["admin"] = await self._admin.start()
         except UserError:
             await self.stop()
             raise
@@ -71,6 +78,9 @@ class KeyServerService:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        if self._admin is not None:
+            await self._admin.stop()
+            self._admin = None
         while self._listeners:
             await self._listeners.popitem()[1].stop()
         if self._agent is not None:

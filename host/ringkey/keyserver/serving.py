@@ -7,6 +7,7 @@ what of it goes into the log.
 import errno
 import socket
 import ssl
+from collections import Counter
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -24,6 +25,9 @@ MAX_HEADERS = 32
 MAX_BODY = 1024
 # Connections that the kernel holds while this process is busy.
 BACKLOG = 256
+
+# Handshakes that failed since the process began, by OpenSSL's word for why, of which it has some hundred.
+TLS_REFUSED: Counter[str] = Counter()
 
 _log = log.get("ringkey.keyserver.tls")
 
@@ -75,7 +79,7 @@ class Listener:
             self._gate = Gate(_listening(host, port), handler, self._context)
         except OSError as e:
             await self._runner.cleanup()
-            raise _cannot_listen(host, port, e) from None
+            raise cannot_listen(host, port, e) from None
         return self._gate.port
 
     @property
@@ -132,6 +136,7 @@ class _Recorded(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as e:
+            TLS_REFUSED[e.reason or "none"] += 1
             _log.warning("tls_refused", reason=e.reason, detail=getattr(e, "verify_message", None))
             raise
 
@@ -143,7 +148,8 @@ def _listening(host: str, port: int) -> socket.socket:
     return found
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> UserError:
+def cannot_listen(host: str, port: int, error: OSError) -> UserError:
+    """Return the error for a port that cannot be listened on."""
     where = f"port {port} of {host}"
     if error.errno == errno.EADDRINUSE:
         return UserError(f"{where} is taken by another process", f"ss -ltnp 'sport = :{port}'")
