@@ -43,7 +43,7 @@ ROOMS = {
         "yarl",
     ),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
-    "tools": ("ringkey", "ras", "harness", STANDARD),
+    "tools": ("ringkey", "ras", "harness", "bench", STANDARD),
 }
 
 # What one room of ringkey may know of the others: site knows none, the two services do not

@@ -13,6 +13,7 @@ from aiohttp import web
 from ringkey import log
 from ringkey.keyserver import batch, keyfiles, query
 from ringkey.keyserver.agent import Agent, DeviceKey, Refused
+from ringkey.keyserver.serving import SAID
 from ringkey.keyserver.upload_routes import UploadRoutes
 from ringkey.keyserver.uploads import Uploads
 from ringkey.site.ca import GATEKEEPER_ROLE
@@ -63,6 +64,7 @@ class AdvancedService:
         except Refused as e:
             _log.warning("look_up_refused", gatekeeper=_name(request), ext=ext, g=g.hex(), reason=e.code)
             return _error(e.code, e.detail)
+        request[SAID] = True
         _log.info("key_looked_up", gatekeeper=_name(request), ext=ext, g=g.hex())
         return web.json_response(keyfiles.for_gatekeeper(self._agent.suite, self._agent.cvm, key))
 
@@ -75,6 +77,7 @@ class AdvancedService:
         answer = batch.answer(
             self._agent.suite.name, self._agent.cvm, wanted, lambda g, ext: self._look_up(name, g, ext)
         )
+        request[SAID] = True
         # One line for all of them, with each in it: who asked for what.
         refused = [f"{one['ext']}:{one['g']}:{one['error']}" for one in answer["keys"] if "error" in one]
         given = [f"{one['ext']}:{one['g']}" for one in answer["keys"] if "error" not in one]

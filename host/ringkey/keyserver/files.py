@@ -13,7 +13,7 @@ from ringkey.errors import UserError
 from ringkey.keyserver import keyfiles, query
 from ringkey.keyserver.agent import Agent, Refused
 from ringkey.keyserver.enrolment import Enrolment
-from ringkey.keyserver.serving import MAX_BODY
+from ringkey.keyserver.serving import MAX_BODY, SAID
 from ringkey.keyserver.shelf import Shelf
 from ringkey.site.config import KeyServerConfig, Site, resolve_address
 
@@ -70,6 +70,7 @@ class FileService:
             return _text(
                 503, "the key server cannot write its counter, and so issues no key", {"Retry-After": "10"}
             )
+        request[SAID] = True
         _log.info(
             "key_issued", source=request.remote, ext=ext, serial=serial, g=key.g.hex(), chosen=g is not None
         )

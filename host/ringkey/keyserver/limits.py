@@ -42,6 +42,8 @@ def network(source: str) -> str:
 
     An IPv4 address is one host; of IPv6 a single host has a /64 to choose from (RFC 4291).
     """
+    if ":" not in source:
+        return source
     try:
         address = ipaddress.ip_address(source.partition("%")[0])
     except ValueError:

@@ -62,10 +62,19 @@ class Metrics:
             finally:
                 resource = request.match_info.route.resource
                 route = NOWHERE if resource is None else resource.canonical
-                self._seconds.labels(service, route).observe(time.perf_counter() - start)
                 method = request.method if resource is not None else NOWHERE
-                self._requests.labels(service, route, method, str(status)).inc()
+                which = (route, method, status)
+                found = known.get(which)
+                if found is None:
+                    found = known[which] = (
+                        self._requests.labels(service, route, method, str(status)),
+                        self._seconds.labels(service, route),
+                    )
+                found[0].inc()
+                found[1].observe(time.perf_counter() - start)
 
+        # As many as there are routes, methods of theirs and status codes.
+        known: dict[tuple[str, str, int], tuple[PrometheusCounter, Histogram]] = {}
         app.middlewares.insert(0, counted)
         return app
 

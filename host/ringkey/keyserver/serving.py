@@ -29,15 +29,25 @@ BACKLOG = 256
 # Handshakes that failed since the process began, by OpenSSL's word for why, of which it has some hundred.
 TLS_REFUSED: Counter[str] = Counter()
 
+# Set in a request whose handler has logged who asked for what, and how it ended.
+SAID = "ringkey.said"
+
 _log = log.get("ringkey.keyserver.tls")
+_access_log = log.get("ringkey.keyserver.http")
 
 
 class AccessLog(AbstractAccessLogger):
-    """aiohttp's access log as an event: the path without its query, which names an extension."""
+    """aiohttp's access log as an event: the path without its query, which names an extension.
+
+    A request that a handler has put on record itself (`request[SAID] = True`) has no second line: a
+    tenth of what a key file costs is one line of log.
+    """
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Log one request that was answered after `time` seconds."""
-        log.get(self.logger.name).info(
+        if isinstance(request, web.Request) and SAID in request:
+            return
+        _access_log.info(
             "request",
             source=request.remote,
             method=request.method,
