@@ -30,7 +30,7 @@ BACKLOG = 256
 TLS_REFUSED: Counter[str] = Counter()
 
 # Set in a request whose handler has logged who asked for what, and how it ended.
-SAID = "ringkey.said"
+SAID = web.RequestKey("said", bool)
 
 _log = log.get("ringkey.keyserver.tls")
 _access_log = log.get("ringkey.keyserver.http")
