@@ -296,6 +296,23 @@ def test_a_new_root_in_three_steps(site, run_service, ringkey, tmp_path):
     assert json.loads(ringkey("--site", site, "cert", "status", "--json").stdout)["roots"] == "one root"
 
 
+def test_a_phones_image_takes_both_roots(site):
+    from image.tree import root_certificate
+
+    roots.new(Site(site))
+    found = root_certificate(site)
+    pair = certificates.der_bundle(found.data)
+    assert [c.serial_number for c in pair] == [
+        c.serial_number for c in certificates.bundle(site / "ca" / "root.crt")
+    ]
+    # The image's time is a floor for the phone's clock: both have begun by then.
+    assert found.born == max(int(c.not_valid_before_utc.timestamp()) for c in pair)
+    for data in (b"", found.data[:-1], found.data + b"0", b"not a certificate"):
+        (site / "phone" / "root.der").write_bytes(data)
+        with pytest.raises(UserError, match="no certificate of an authority"):
+            root_certificate(site)
+
+
 def test_a_roll_over_that_was_cut_off_is_made_again(site, monkeypatch):
     here = Site(site)
     real = files.write

@@ -64,6 +64,21 @@ def bundle(path: Path, what: str = "the site's root certificate") -> list[x509.C
         raise UserError(f"{path} is no certificate in PEM", f"openssl x509 -in {path} -noout -text") from None
 
 
+def der_bundle(data: bytes) -> list[x509.Certificate]:
+    """Return the certificates of `phone/root.der`, DER one after the other; raises ValueError.
+
+    Only their outer frame is looked at to tell them apart, as the phone does (phone/keyfetch.py).
+    """
+    found: list[x509.Certificate] = []
+    while data or not found:
+        size = 4 + int.from_bytes(data[2:4], "big")
+        if data[:2] != b"\x30\x82" or len(data) < size:
+            raise ValueError("not certificates in DER")
+        found.append(x509.load_der_x509_certificate(data[:size]))
+        data = data[size:]
+    return found
+
+
 def look(path: Path, roots: Sequence[x509.Certificate]) -> Seen:
     """Return what the first certificate in `path` is; raises UserError."""
     certificate = bundle(path, "the certificate")[0]
