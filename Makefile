@@ -13,7 +13,7 @@ unexport PYTHONPATH
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # -- what a person does
 
@@ -73,6 +73,10 @@ hil: $(VENV)/.dev ## Run the phone's tests: the unix phone, or PORT=â€¦ BOARD=â€
 test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
 	@MICROPYPATH=firmware:tests/unit/core:.frozen $(or $(MICROPYTHON),$(shell [ -x $(BIN)/micropython ] && echo $(BIN)/micropython || echo micropython)) \
 		-X heapsize=16M tests/upy/run.py $(sort $(wildcard tests/unit/core/test_*.py))
+
+.PHONY: bench-keyserver
+bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs nginx and ab), on 127.0.0.1
+	@PYTHONPATH=tools $(BIN)/python tools/bench/keyserver.py $(BENCH_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Run ruff and mypy

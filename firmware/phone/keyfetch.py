@@ -22,6 +22,9 @@ CONNECT_LIMIT = const(6000)  # ms, TCP
 HANDSHAKE_LIMIT = const(15000)  # ms, TLS and the request
 ANSWER_LIMIT = const(8000)  # ms, the whole answer
 
+# The root in use and the next one; each costs some 2 KB while a key file is fetched.
+MAX_ROOTS = const(2)
+
 # Why a fetch failed: what Login gets and the display has words for (phone/screen.py).
 UNREACHABLE = "unreachable"  # no such name, no route, refused
 TIME_OUT = "time-out"
@@ -82,9 +85,10 @@ async def fetch(
 ) -> Fetched:
     """Return the first key file that one of `servers` gives for the extension.
 
-    root: DER.  failed(FetchError, more) is told of each server that gave none, and whether
-    another is tried now.  Raises the FetchError that says most: the first server that
-    answered wrongly, else the first.
+    root: DER, or two of it one after the other while the site replaces its root.
+    failed(FetchError, more) is told of each server that gave none, and whether another is tried
+    now.  Raises the FetchError that says most: the first server that answered wrongly, else the
+    first.
     """
     ext_digits(ext)  # what goes into the request is digits, whoever calls
     context = _context(root)
@@ -106,10 +110,33 @@ def _context(root: bytes) -> object:
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
     try:
-        context.load_verify_locations(root)  # tls takes DER, and by position only
+        for one in certificates(root):
+            # tls takes DER, by position only; each call adds to the last.  Of several in one
+            # piece it takes the first and is silent about the rest.
+            context.load_verify_locations(one)
     except (ValueError, OSError):
         raise FetchError(NO_ROOT)
     return context
+
+
+def certificates(bundle: bytes) -> "list[bytes]":
+    """Return the DER certificates that stand one after the other; raises ValueError.
+
+    Only their outer frame is looked at: SEQUENCE, and a length of two octets (X.690 section 8.1).
+    """
+    found = []
+    at = 0
+    while at < len(bundle):
+        if bundle[at : at + 2] != b"\x30\x82" or len(found) == MAX_ROOTS:
+            raise ValueError("no certificate in DER")
+        end = at + 4 + (bundle[at + 2] << 8 | bundle[at + 3])
+        if end > len(bundle):
+            raise ValueError("certificate cut off")
+        found.append(bundle[at:end])
+        at = end
+    if not found:
+        raise ValueError("no certificate")
+    return found
 
 
 async def _fetch_one(

@@ -11,7 +11,7 @@ AES-CBC, which every MicroPython has.
     conn.receive(sock.recv(4096))
     event = conn.next_event()
 
-The modules, lowest first: errors, aes, prf, record, handshake, states, client.
+The modules, lowest first: errors, prf, record, handshake, states, client.
 """
 
 from tlspsk.client import PSKClient

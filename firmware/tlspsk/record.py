@@ -4,9 +4,9 @@ Works for either side; tests use it as the server too.  Every refusal is a
 RemoteProtocolError with its alert.
 """
 
+from ras.aes import BLOCK, cbc_decrypt, cbc_encrypt_in_place
 from ras.compat import compare_digest, const, wipe
 from ras.mac import hmac_digest
-from tlspsk.aes import BLOCK, cbc_decrypt, cbc_encrypt_in_place
 from tlspsk.errors import (
     BAD_RECORD_MAC,
     DECODE_ERROR,

@@ -14,6 +14,7 @@ import sys
 import time
 
 import pytest
+from harness import sites
 from ras import keyfile, profile, q931, tpkt
 from ras.endpoint import Endpoint
 from ras.keys import CVM, NONCE, authentication_key
@@ -376,11 +377,11 @@ def test_a_second_gatekeeper_of_the_site_is_refused(world, ringkey):
     assert world.phone().register() is not None, "and the first one goes on"
 
 
-def test_a_port_that_is_taken_is_named(site, ringkey, configure):
+def test_a_port_that_is_taken_is_named(site, ringkey):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        configure(site, ("port = 0                 # RAS", f"port = {port}                 # RAS"))
+        sites.set_values(site, "gatekeeper", port=port)
         done = ringkey("--site", site, "gatekeeper", "serve", check=False)
     assert done.returncode == 1
     assert f"UDP port {port}" in done.stderr

@@ -17,8 +17,11 @@ MICROPYTHON = (
 
 # room -> what its modules may import, by first name or dotted beginning.
 ROOMS = {
-    "firmware/ras": ("ras", "hashlib", "hmac", "micropython", "collections", "heapq"),
-    "firmware/tlspsk": ("tlspsk", "ras.mac", "ras.compat", "ras.errors", "cryptolib", "cryptography"),
+    "firmware/ras": (
+        *("ras", "hashlib", "hmac", "micropython", "collections", "heapq"),
+        *("cryptolib", "cryptography"),
+    ),
+    "firmware/tlspsk": ("tlspsk", "ras.mac", "ras.compat", "ras.errors", "ras.aes"),
     "firmware/phone": ("phone", "ras", "tlspsk", *MICROPYTHON),
     "firmware/drivers": (
         *("phone.board", "phone.store", "phone.datagram", "ras.compat", "drivers"),
@@ -27,7 +30,11 @@ ROOMS = {
     "firmware/main.py": ("phone", "asyncio", "machine", "sys", "time"),
     "boards/unix": ("phone.board", "phone.store", "ras.keyfile", "ras.errors", *MICROPYTHON),
     "host/ringkey/site": (*HOST, STANDARD, "cryptography"),
-    "host/ringkey/keyserver": (*HOST, STANDARD, "aiohttp", "cryptography"),
+    "host/ringkey/keyserver": (
+        *HOST,
+        STANDARD,
+        *("aiohttp", "cryptography", "jinja2", "prometheus_client"),
+    ),
     "host/ringkey/gatekeeper": (
         *HOST,
         STANDARD,
@@ -39,7 +46,7 @@ ROOMS = {
         "yarl",
     ),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
-    "tools": ("ringkey", "ras", "harness", "image", "flashing", STANDARD, "serial"),
+    "tools": ("ringkey", "ras", "bench", "harness", "image", "flashing", STANDARD, "serial"),
     "tools/image": (
         *("ringkey", "ras.keyfile", "ras.errors", "image", STANDARD),
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),

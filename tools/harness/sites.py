@@ -53,6 +53,7 @@ def make(
 def free_ports(path: Path) -> None:
     """Let a site's services take any free port, on 127.0.0.1 only, without multicast."""
     set_values(path, "keyserver", listen="127.0.0.1", port=0, advanced_port=0, gatekeepers=["127.0.0.1:0"])
+    set_values(path, "keyserver.admin", port=0)
     set_values(
         path,
         "gatekeeper",

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ringkey.errors import UserError
 
-# The gatekeeper's side of the core: no phone runs it.
+# The gatekeeper's side of the core, which no phone runs; and sealed files, which none fetches yet.
 NOT_ON_A_PHONE = frozenset(
     {
+        "ras/sealedfile.py",
         "ras/registrar.py",
         "ras/registrations.py",
         "ras/replay.py",

@@ -9,6 +9,7 @@ from cryptography import x509
 from ringkey import __version__
 from ringkey.errors import UserError
 from ringkey.site import files
+from ringkey.site.certificates import der_bundle
 
 from image import bytecode, modules
 from image.board import REPOSITORY, Board
@@ -42,7 +43,10 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A site's root certificate: its file, DER, and from when it is valid, seconds from 1970."""
+    """A site's root certificate: its file, DER, and from when it is valid, seconds from 1970.
+
+    While the site replaces its root, both: one DER after the other, and from when both are valid.
+    """
 
     path: Path
     data: bytes
@@ -81,16 +85,18 @@ def root_certificate(site: Path) -> Root:
         )
     data = files.read(path, "the root certificate")
     try:
-        certificate = x509.load_der_x509_certificate(data)
-        authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        roots = der_bundle(data)
+        authorities = all(
+            root.extensions.get_extension_for_class(x509.BasicConstraints).value.ca for root in roots
+        )
     except (ValueError, x509.ExtensionNotFound):
-        authority = False
-    if not authority:
+        authorities = False
+    if not authorities:
         raise UserError(
             f"{path} is no certificate of an authority in DER",
             f"openssl x509 -in {site}/ca/root.crt -outform der -out {path}",
         )
-    return Root(path, data, int(certificate.not_valid_before_utc.timestamp()))
+    return Root(path, data, max(int(root.not_valid_before_utc.timestamp()) for root in roots))
 
 
 def _time(sources: list[Path], born: int) -> int:

@@ -26,6 +26,8 @@ COMMANDS = {
     "serve": ("ringkey.cli.serve", "Run key server and gatekeeper in one process."),
     "keyserver": ("ringkey.cli.keyserver", "The key server."),
     "gatekeeper": ("ringkey.cli.gatekeeper", "The gatekeeper."),
+    "enrol": ("ringkey.cli.enrol", "Who gets keys: the enrolment window and list."),
+    "cert": ("ringkey.cli.cert", "Certificates: status, renewal, new ones, a new root."),
     "extension": ("ringkey.cli.extension", "Extensions and their PINs."),
     "status": ("ringkey.cli.status", "What runs, and until when its certificates are valid."),
     "derive": ("ringkey.cli.derive", "Print the keys that protocol.md derives from given inputs."),

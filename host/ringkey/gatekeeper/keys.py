@@ -87,6 +87,7 @@ class KeyClient:
         self._cache: OrderedDict[tuple[bytes, str], tuple[float, Found]] = OrderedDict()
         self._running: dict[tuple[bytes, str], asyncio.Task[Outcome]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._again = asyncio.Event()
         self._refreshing = asyncio.Lock()
@@ -102,18 +103,21 @@ class KeyClient:
 
     async def start(self) -> None:
         """Open the session, and begin to ask for the status until a key server answers."""
-        self._session = aiohttp.ClientSession(
+        self._session = self._new_session()
+        self._watching = asyncio.create_task(self._watch(), name="key server status")
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=CONNECTIONS, keepalive_timeout=2 * REFRESH),
             timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # MAX_ANSWER shall bound what is kept, not what is sent
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
-        self._watching = asyncio.create_task(self._watch(), name="key server status")
 
     async def stop(self) -> None:
         """Close the session and forget every key; look-ups under way end as Unavailable."""
-        tasks: list[asyncio.Task[Any]] = [*self._running.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._closing]
         if self._watching is not None:
             tasks.append(self._watching)
         for task in tasks:
@@ -122,6 +126,18 @@ class KeyClient:
         self._cache.clear()
         if self._session is not None:
             await self._session.close()
+
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Use `tls` for connections from now on; questions under way end on those they are on."""
+        self._tls = tls
+        old = self._session
+        if old is None:
+            return
+        self._session = self._new_session()
+        # What the old one still asks is over after ANSWER_TIMEOUT at the latest.
+        closing = asyncio.get_running_loop().create_task(_close_later(old), name="old key session")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     @property
     def last_status(self) -> Status | None:
@@ -293,6 +309,13 @@ class KeyClient:
             if self._on_status is not None:
                 self._on_status(answer)
         return True
+
+
+async def _close_later(session: aiohttp.ClientSession) -> None:
+    try:
+        await asyncio.sleep(ANSWER_TIMEOUT)
+    finally:
+        await session.close()
 
 
 def client_tls(ca: Path, certificate: Path, private_key: Path) -> ssl.SSLContext:

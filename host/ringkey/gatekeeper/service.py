@@ -4,6 +4,7 @@ import asyncio
 import errno
 import secrets
 import socket
+import ssl
 import time
 from contextlib import suppress
 from typing import Any
@@ -23,6 +24,7 @@ from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.signalling import Signalling
+from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, resolve_url
 
 # Seconds that a start waits for the first word of a key server: a phone that asks before it is
@@ -49,6 +51,7 @@ class GatekeeperService:
         self._ras: RasPort | None = None
         self._signalling: Signalling | None = None
         self._control: ControlServer | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._check_values: tuple[bytes, ...] = ()
         self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
 
@@ -65,6 +68,9 @@ class GatekeeperService:
 
     async def stop(self) -> None:
         """Close everything; safe at any time, and twice."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         parts = (self._control, self._ras, self._signalling, self._keys)
         self._control = self._ras = self._signalling = self._keys = None
         for part in parts:
@@ -95,6 +101,22 @@ class GatekeeperService:
             "datagrams": 0 if self._ras is None else self._ras.received,
         }
 
+    def reload(self) -> None:
+        """Show the certificate that is on disk now to key servers; open connections stay.
+
+        Raises UserError where it cannot be used, and then nothing has changed.
+        """
+        tls = self._tls()
+        if self._keys is not None:
+            self._keys.renew(tls)
+        certificates.warn((self._config.certificate,), self._config.key_server_ca, self._log)
+
+    def _tls(self) -> ssl.SSLContext:
+        config = self._config
+        with suppress(OSError):
+            certificates.finish(config.certificate, config.private_key)
+        return client_tls(config.key_server_ca, config.certificate, config.private_key)
+
     async def _start(self) -> None:
         config = self._config
         control = ControlServer(
@@ -102,7 +124,7 @@ class GatekeeperService:
         )
         await control.start()  # first: it finds out whether another gatekeeper of this site runs
         self._control = control
-        tls = client_tls(config.key_server_ca, config.certificate, config.private_key)
+        tls = self._tls()
         self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
         self._keys = KeyClient(
             config.key_servers,
@@ -141,6 +163,9 @@ class GatekeeperService:
         if config.multicast:
             await self._ras.join_multicast(config.listen)
         self.ports = {"ras": ras, "signalling": signalling}
+        self._watch = asyncio.create_task(
+            certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
+        )
         self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
 
     async def _listen(self) -> Signalling:

@@ -1,14 +1,20 @@
-"""The Secure File Service: key files for phones, over HTTPS (protocol.md section 3).
+"""The Secure File Service: key files for phones, over HTTPS (protocol.md section 3), and the shelf.
 
 GET and HEAD only.  A HEAD issues nothing: it tells what a GET's headers would be.
 """
 
+from collections import Counter
+
 from aiohttp import web
+from ras.keyfile import join_address
 
 from ringkey import log
+from ringkey.errors import UserError
 from ringkey.keyserver import keyfiles, query
 from ringkey.keyserver.agent import Agent, Refused
-from ringkey.keyserver.serving import MAX_BODY
+from ringkey.keyserver.enrolment import Enrolment
+from ringkey.keyserver.serving import MAX_BODY, SAID
+from ringkey.keyserver.shelf import Shelf
 from ringkey.site.config import KeyServerConfig, Site, resolve_address
 
 PATH = "/keys/kkg.txt"
@@ -23,11 +29,15 @@ class FileService:
         self._config = config
         self._site = site
         self._agent = agent
+        self.enrolment = Enrolment(config.enrolment)
+        self.denied: Counter[str] = Counter()  # why key files were not given, for the metrics
+        self.shelf = Shelf(config.files, config.uploads, agent, self._site_for_templates)
 
     def app(self) -> web.Application:
         """Return a new aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_get(PATH, self._key_file)
+        self.shelf.add_to(app)
         app.on_response_prepare.append(_headers)
         return app
 
@@ -46,6 +56,8 @@ class FileService:
             return web.Response(
                 headers={"Content-Length": str(size)}, content_type="text/plain", charset="utf-8"
             )
+        if (denied := self._denied(request.remote or "", ext, serial)) is not None:
+            return denied
         try:
             key = self._agent.issue(ext) if g is None else self._agent.accept(g, ext)
         except Refused as e:
@@ -58,10 +70,31 @@ class FileService:
             return _text(
                 503, "the key server cannot write its counter, and so issues no key", {"Retry-After": "10"}
             )
+        request[SAID] = True
         _log.info(
             "key_issued", source=request.remote, ext=ext, serial=serial, g=key.g.hex(), chosen=g is not None
         )
         return _text(200, keyfiles.for_phone(self._agent.suite, self._agent.cvm, key, gatekeepers))
+
+    def _denied(self, source: str, ext: str | None, serial: str | None) -> web.Response | None:
+        try:
+            denied = self.enrolment.admit(source, ext, serial)
+        except (UserError, OSError) as e:
+            _log.error("enrolment_unknown", error=e.strerror if isinstance(e, OSError) else e.what)
+            return _text(503, "the key server cannot tell who may have keys", {"Retry-After": "10"})
+        if denied is None:
+            return None
+        self.denied[denied.code] += 1
+        again = {} if denied.again is None else {"Retry-After": str(denied.again)}
+        return _text(denied.status, denied.detail, again)
+
+    def _site_for_templates(self) -> dict[str, object]:
+        gatekeepers = [join_address(host, port) for host, port in self._gatekeepers()]
+        return {
+            "gatekeepers": gatekeepers,
+            "suite": self._agent.suite.name,
+            "names": list(self._config.names),
+        }
 
     def _gatekeepers(self) -> tuple[tuple[str, int], ...]:
         found = (resolve_address(address, self._site) for address in self._config.gatekeepers)
@@ -76,6 +109,6 @@ def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.
 async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
     # A key on its way must stay in no cache.  The Date header, which a phone moves its clock on
     # by, is aiohttp's.
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "ringkey"

@@ -41,8 +41,11 @@ class Values(dict[str, list[str]]):
 def extension(query: Query) -> str | None:
     """Return `ext`, 1 to 20 digits, or None where it is not given; raises Malformed."""
     text = _one(query, "ext")
-    if text is None:
-        return None
+    return None if text is None else parse_extension(text)
+
+
+def parse_extension(text: str) -> str:
+    """Return `text` where it is 1 to 20 digits, else raise Malformed."""
     try:
         ext_digits(text)
     except ValueError:
@@ -53,16 +56,32 @@ def extension(query: Query) -> str | None:
 def serial(query: Query) -> str | None:
     """Return `serial`, or None where it is not given; raises Malformed."""
     text = _one(query, "serial")
-    if text is not None and not _SERIAL.fullmatch(text):
+    return None if text is None else parse_serial(text)
+
+
+def parse_serial(text: str) -> str:
+    """Return `text` where it is a serial number, else raise Malformed."""
+    if not _SERIAL.fullmatch(text):
         raise Malformed(f"serial: 1 to {MAX_SERIAL} letters, digits and . _ : -")
+    return text
+
+
+def word(query: Query, name: str) -> str | None:
+    """Return parameter `name`, a model or a group, or None where it is not given; raises Malformed."""
+    text = _one(query, name)
+    if text is not None and not _SERIAL.fullmatch(text):
+        raise Malformed(f"{name}: 1 to {MAX_SERIAL} letters, digits and . _ : -")
     return text
 
 
 def g(query: Query) -> bytes | None:
     """Return `g`, 16 octets given as 32 hex digits, or None; raises Malformed."""
     text = _one(query, "g")
-    if text is None:
-        return None
+    return None if text is None else parse_g(text)
+
+
+def parse_g(text: str) -> bytes:
+    """Return the 16 octets of 32 hex digits; raises Malformed."""
     if not _HEX.fullmatch(text):
         raise Malformed(f"g: {2 * NONCE} hex digits")
     return bytes.fromhex(text)

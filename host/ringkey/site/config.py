@@ -18,6 +18,7 @@ from ras.keys import SUITES, Suite
 
 from ringkey.errors import UserError
 from ringkey.site import files, runtime
+from ringkey.site import keyserver_tables as tables
 from ringkey.site.table import Table
 
 FILE = "ringkey.toml"
@@ -79,7 +80,8 @@ class KeyServerConfig:
     server_id: octets 0-5 of every g; peers: ids of key servers that share the seed; names: what
     the certificate is made out to; gatekeepers: (host, port) for key files, port 0 where this
     site's own gatekeeper shall be asked which it has; allow_phone_g: accept a g that a phone
-    chose; allow_unnamed: accept a request without EXT.
+    chose; allow_unnamed: accept a request without EXT; files, uploads, scopes, enrolment, admin:
+    the tables below it (keyserver_tables.py).
     """
 
     listen: str
@@ -97,6 +99,11 @@ class KeyServerConfig:
     client_ca: Path
     seed: Path
     counter: Path
+    files: tables.FilesConfig
+    uploads: tables.UploadsConfig
+    scopes: tables.Scopes
+    enrolment: tables.EnrolmentConfig
+    admin: tables.AdminConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +202,11 @@ def _keyserver(table: Table) -> KeyServerConfig:
         client_ca=table.path("client_ca", "ca/root.crt"),
         seed=table.path("seed", "keyserver/seed"),
         counter=table.path("counter", "keyserver/counter"),
+        files=tables.read_files(table.table("files")),
+        uploads=tables.read_uploads(table.table("uploads")),
+        scopes=tables.read_scopes(table.table("scopes")),
+        enrolment=tables.read_enrolment(table.table("enrolment"), table.file.parent / "keyserver"),
+        admin=tables.read_admin(table.table("admin")),
     )
     if config.port and config.port == config.advanced_port:
         raise table.error("advanced_port", "the same as port")

@@ -25,7 +25,7 @@ from ringkey.site.config import FILE, MAX_NAMES, Site
 # Octets of a drawn seed: as strong as suite sha256's Km; protocol.md wants 16 or more.
 SEED = 32
 PIN_KEY = 32  # octets: an AES-256 key, as the gatekeeper's directory wants it
-_OWN = (FILE, "ca", "keyserver", "gatekeeper", "phone", "run")
+_OWN = (FILE, "ca", "files", "gatekeeper", "keyserver", "phone", "run", "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _build(
     seed: bytes,
     new_counter: NewCounter,
 ) -> None:
-    for path in (root, root / "ca", root / "keyserver", root / "gatekeeper", root / "phone", root / "run"):
+    for path in (root, *(root / name for name in _OWN if name != FILE)):
         path.mkdir(mode=files.PRIVATE_DIRECTORY)
     authority = ca.new_root(f"ringkey site {secrets.token_hex(4)}")
     server = ca.server(authority, names)
@@ -215,6 +215,32 @@ gatekeepers = [{gatekeeper}]  # written into key files, in order of preference
 peers = []                  # server ids of key servers with the same seed
 allow_phone_g = false       # accept a g that a phone chose by itself
 allow_unnamed = false       # accept a request for keys that names no extension
+
+[keyserver.enrolment]       # who gets keys: see `ringkey enrol --help`
+policy = "open"             # "open"; "window": while `ringkey enrol open`; "listed": `ringkey enrol import`
+per_source = 120            # key files a minute for one address; 0: no limit
+per_extension = 30          # key files an hour for one extension, from one network; 0: no limit
+
+[keyserver.files]           # what phones get besides keys; docs/files.md
+directory = "files"         # as they are: scripts, firmware
+templates = "templates"     # settings, rendered for an extension, a model or a group
+variables = "variables.toml"  # what they are filled from
+sealed = []                 # names given out sealed for one device only, such as "settings/wifi*"
+
+# [keyserver.uploads]       # gatekeepers may write files, each within these limits
+# directory = "keyserver/uploads"
+# max_file = 1048576        # octets
+# max_files = 100
+# max_total = 16777216      # octets
+# phones = false            # let phones read them, under /files/from/GATEKEEPER/
+
+# [keyserver.scopes]        # which gatekeeper may ask for which extensions; no table: each for all
+# main = ["*"]
+# branch = ["2000-2999", "31*"]
+
+[keyserver.admin]           # /metrics, /healthz, /readyz; plain HTTP, for this machine
+listen = "127.0.0.1"
+port = 8445
 
 [gatekeeper]
 listen = "0.0.0.0"

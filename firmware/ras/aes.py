@@ -2,8 +2,8 @@
 
 BLOCK = 16  # octets
 
-# One object does one record in one direction: MicroPython's cannot do both, and
-# TLS 1.2 starts every record with an IV of its own anyway.
+# One object does one message in one direction: MicroPython's cannot do both, and here
+# every message (a record of TLS 1.2, a chunk of a sealed file) starts with an IV of its own.
 try:
     from cryptolib import aes as _aes
 
