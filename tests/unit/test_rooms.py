@@ -24,7 +24,16 @@ ROOMS = {
     "firmware/main.py": ("phone", "asyncio", "sys"),
     "boards/unix": ("phone.board", "phone.store", "ras.keyfile", "ras.errors", *MICROPYTHON, "termios"),
     "host/ringkey/site": (*HOST, STANDARD, "cryptography"),
-    "host/ringkey/keyserver": (*HOST, STANDARD, "aiohttp", "cryptography"),
+    "host/ringkey/keyserver": (
+        *HOST,
+        STANDARD,
+        "aiohttp",
+        "alembic",
+        "cryptography",
+        "mnemonic",
+        "shamir_mnemonic",
+        "sqlalchemy",
+    ),
     "host/ringkey/gatekeeper": (
         *HOST,
         STANDARD,

@@ -25,6 +25,7 @@ COMMANDS = {
     "init": ("ringkey.cli.init", "Make a site: certificates, seed, configuration."),
     "serve": ("ringkey.cli.serve", "Run key server and gatekeeper in one process."),
     "keyserver": ("ringkey.cli.keyserver", "The key server."),
+    "seed": ("ringkey.cli.seed", "The seed that all keys come from: words, shares, generations."),
     "gatekeeper": ("ringkey.cli.gatekeeper", "The gatekeeper."),
     "extension": ("ringkey.cli.extension", "Extensions and their PINs."),
     "status": ("ringkey.cli.status", "What runs, and until when its certificates are valid."),

@@ -21,13 +21,14 @@ Examples:
 def serve(options: Options) -> None:
     """Run the key server until SIGTERM or Ctrl-C.
 
-    It is ready when the log says "ready"; its ports are there and in run/keyserver.json.
+    It is ready when the log says "ready"; its ports are there and in run/keyserver.json.  A seed
+    that is sealed under a passphrase: it is asked for, or read from standard input.
     """
-    from ringkey.cli import running
+    from ringkey.cli import asking, running
     from ringkey.keyserver.service import KeyServerService
 
     config = options.config().need_keyserver()
-    running.run(options, {"keyserver": lambda: KeyServerService(config, options.site)})
+    running.run(options, {"keyserver": lambda: KeyServerService(config, options.site, asking.passphrase)})
 
 
 @command.command(

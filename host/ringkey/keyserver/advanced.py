@@ -41,21 +41,22 @@ class AdvancedService:
         try:
             g = query.g(request.query)
             ext = query.extension(request.query)
+            cvm = query.check_value(request.query)
             if g is None or ext is None:
                 raise query.Malformed("g and ext are both needed")
         except query.Malformed as e:
             return _error("malformed", str(e))
         try:
-            key = self._agent.look_up(g, ext)
+            key = self._agent.look_up(g, ext, cvm)
         except Refused as e:
             _log.warning("look_up_refused", gatekeeper=_name(request), ext=ext, g=g.hex(), reason=e.code)
             return _error(e.code, e.detail)
         _log.info("key_looked_up", gatekeeper=_name(request), ext=ext, g=g.hex())
-        return web.json_response(keyfiles.for_gatekeeper(self._agent.suite, self._agent.cvm, key))
+        return web.json_response(keyfiles.for_gatekeeper(self._agent.suite, key.cvm, key))
 
     async def _status(self, _request: web.Request) -> web.Response:
         agent = self._agent
-        return web.json_response(keyfiles.status(agent.suite, (agent.cvm,), agent.servers))
+        return web.json_response(keyfiles.status(agent.suite, agent.check_values, agent.servers))
 
 
 def gatekeeper_name(certificate: Mapping[str, Any] | None) -> str | None:

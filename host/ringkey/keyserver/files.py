@@ -61,7 +61,7 @@ class FileService:
         _log.info(
             "key_issued", source=request.remote, ext=ext, serial=serial, g=key.g.hex(), chosen=g is not None
         )
-        return _text(200, keyfiles.for_phone(self._agent.suite, self._agent.cvm, key, gatekeepers))
+        return _text(200, keyfiles.for_phone(self._agent.suite, key.cvm, key, gatekeepers))
 
     def _gatekeepers(self) -> tuple[tuple[str, int], ...]:
         found = (resolve_address(address, self._site) for address in self._config.gatekeepers)

@@ -2,9 +2,11 @@
 
 from ringkey import log
 from ringkey.errors import UserError
+from ringkey.keyserver import keyring
 from ringkey.keyserver.advanced import AdvancedService
 from ringkey.keyserver.agent import Agent, open_agent
 from ringkey.keyserver.files import FileService
+from ringkey.keyserver.sealing import AskPassphrase
 from ringkey.keyserver.serving import Listener, server_context
 from ringkey.site import files
 from ringkey.site.config import KeyServerConfig, Site
@@ -18,11 +20,15 @@ _log = log.get("ringkey.keyserver")
 
 
 class KeyServerService:
-    """`start()` and `stop()` it; `ports` then has "files" and "advanced"."""
+    """`start()` and `stop()` it; `ports` then has "files" and "advanced".
 
-    def __init__(self, config: KeyServerConfig, site: Site) -> None:
+    ask: gives the passphrase that the seed is sealed under, if it is by one.
+    """
+
+    def __init__(self, config: KeyServerConfig, site: Site, ask: AskPassphrase) -> None:
         self.ports: dict[str, int] = {}
         self._config = config
+        self._ask = ask
         self._site = site
         self._agent: Agent | None = None
         self._listeners: list[Listener] = []
@@ -34,7 +40,7 @@ class KeyServerService:
         certificate, key = str(config.certificate), str(config.private_key)
         phones = server_context(certificate, key)
         gatekeepers = server_context(certificate, key, str(config.client_ca))
-        self._agent = agent = open_agent(config)
+        self._agent = agent = open_agent(config, keyring.read(config.seed, config.seed_key, self._ask))
         try:
             self.ports["files"] = await self._listen(
                 Listener(FileService(config, self._site, agent).app(), phones, idle=PHONE_IDLE), config.port
@@ -51,6 +57,7 @@ class KeyServerService:
             server_id=agent.server_id.hex(":"),
             suite=agent.suite.name,
             cvm=agent.cvm.hex(),
+            generation=agent.generation,
             issued=agent.issued,
         )
 
@@ -70,6 +77,8 @@ class KeyServerService:
         return {
             "suite": self._agent.suite.name,
             "cvm": self._agent.cvm.hex(),
+            "generation": self._agent.generation,
+            "in_force": [value.hex() for value in self._agent.check_values],
             "server_id": self._agent.server_id.hex(":"),
             "issued": self._agent.issued,
         }

@@ -79,7 +79,8 @@ class KeyServerConfig:
     server_id: octets 0-5 of every g; peers: ids of key servers that share the seed; names: what
     the certificate is made out to; gatekeepers: (host, port) for key files, port 0 where this
     site's own gatekeeper shall be asked which it has; allow_phone_g: accept a g that a phone
-    chose; allow_unnamed: accept a request without EXT.
+    chose; allow_unnamed: accept a request without EXT; seed: the sealed seeds; seed_key: the file
+    with the key that they are sealed under, where that is neither a credential nor a passphrase.
     """
 
     listen: str
@@ -96,6 +97,7 @@ class KeyServerConfig:
     private_key: Path
     client_ca: Path
     seed: Path
+    seed_key: Path
     counter: Path
 
 
@@ -190,6 +192,7 @@ def _keyserver(table: Table) -> KeyServerConfig:
         private_key=table.path("private_key", "keyserver/server.key"),
         client_ca=table.path("client_ca", "ca/root.crt"),
         seed=table.path("seed", "keyserver/seed"),
+        seed_key=table.path("seed_key", "keyserver/seed.key"),
         counter=table.path("counter", "keyserver/counter"),
     )
     if config.port and config.port == config.advanced_port:

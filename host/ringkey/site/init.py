@@ -16,14 +16,12 @@ from pathlib import Path
 
 from ras.generator import SERVER_ID
 from ras.keyfile import join_address
-from ras.keys import Suite, check_value, master_key
+from ras.keys import Suite
 
 from ringkey.errors import UserError
 from ringkey.site import ca, files
 from ringkey.site.config import FILE, MAX_NAMES, Site
 
-# Octets of a drawn seed: as strong as suite sha256's Km; protocol.md wants 16 or more.
-SEED = 32
 PIN_KEY = 32  # octets: an AES-256 key, as the gatekeeper's directory wants it
 _OWN = (FILE, "ca", "keyserver", "gatekeeper", "phone", "run")
 
@@ -40,24 +38,25 @@ class Made:
     advertised: str
 
 
-# Given by the caller, since the counter's format is the key server's and sites know no services.
-NewCounter = Callable[[Path, bytes], None]
+# Given by the caller, since these formats are the key server's and sites know no services.
+# new_key_server(directory, server id, suite) writes the sealed seed and the first counter there,
+# and returns CVm.
+NewKeyServer = Callable[[Path, bytes, Suite], bytes]
 
 
 def create(
     directory: Path,
     names: tuple[str, ...],
     suite: Suite,
-    new_counter: NewCounter,
+    new_key_server: NewKeyServer,
     *,
     force: bool = False,
 ) -> Made:
     """Make a site in `directory`, which must not exist or be empty, and say what was made.
 
     names: DNS names and IP addresses of the key server, the first one being the one that key
-    files name as gatekeeper; none means this machine's own.  new_counter(path, server_id) writes
-    the key generating agent's first counter file.  With `force` the directory may hold other
-    things; nothing that is there is ever replaced or erased.
+    files name as gatekeeper; none means this machine's own.  With `force` the directory may hold
+    other things; nothing that is there is ever replaced or erased.
 
     Raises UserError, and then has made nothing.
     """
@@ -68,18 +67,16 @@ def create(
     if len(names) > MAX_NAMES:
         raise UserError(f"more than {MAX_NAMES} names", "ringkey init --help", usage=True)
     server_id = _server_id()
-    seed = secrets.token_bytes(SEED)
     temporary = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        _build(
+        cvm = _build(
             temporary,
             names=names,
             suite=suite,
             server_id=server_id,
             advertised=advertised,
-            seed=seed,
-            new_counter=new_counter,
+            new_key_server=new_key_server,
         )
         _put(temporary, directory)
     except OSError as e:
@@ -88,7 +85,6 @@ def create(
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    cvm = check_value(suite, master_key(suite, seed))
     return Made(Site(directory), suite, cvm, server_id, names, advertised)
 
 
@@ -118,9 +114,8 @@ def _build(
     suite: Suite,
     server_id: bytes,
     advertised: str,
-    seed: bytes,
-    new_counter: NewCounter,
-) -> None:
+    new_key_server: NewKeyServer,
+) -> bytes:
     for path in (root, root / "ca", root / "keyserver", root / "gatekeeper", root / "phone", root / "run"):
         path.mkdir(mode=files.PRIVATE_DIRECTORY)
     authority = ca.new_root(f"ringkey site {secrets.token_hex(4)}")
@@ -130,13 +125,13 @@ def _build(
     files.write(root / "ca" / "root.key", authority.key_pem())
     files.write(root / "keyserver" / "server.crt", server.certificate_pem(), files.PUBLIC)
     files.write(root / "keyserver" / "server.key", server.key_pem())
-    files.write(root / "keyserver" / "seed", seed.hex().encode() + b"\n")
-    new_counter(root / "keyserver" / "counter", server_id)
+    cvm = new_key_server(root / "keyserver", server_id, suite)
     files.write(root / "gatekeeper" / "gatekeeper.crt", client.certificate_pem(), files.PUBLIC)
     files.write(root / "gatekeeper" / "gatekeeper.key", client.key_pem())
     files.write(root / "gatekeeper" / "pin.key", secrets.token_bytes(PIN_KEY))
     files.write(root / "phone" / "root.der", authority.certificate_der(), files.PUBLIC)
     files.write(root / FILE, _configuration(names, suite, server_id, advertised).encode())
+    return cvm
 
 
 def _put(temporary: Path, directory: Path) -> None:
