@@ -19,7 +19,7 @@ from ras.endpoint import Endpoint
 from ras.keys import CVM, NONCE, authentication_key
 from ras.message import GCF, GRJ, RCF, XRS, decode_message
 from ras.record import Record
-from ringkey.gatekeeper import control
+from ringkey.site import control
 from tlspsk.client import PSKClient
 from tlspsk.errors import RemoteAlert, RemoteProtocolError
 
@@ -305,7 +305,7 @@ def test_what_the_command_line_does_counts_at_once(world):
     assert world.phone(phone.record).register() is not None
     world.add("1002", "4711")
     assert world.phone(ext="1002", pin="4711").register() is not None
-    answer = control.ask(world.site / "run", "registrations")
+    answer = control.ask(world.site / "run", "gatekeeper", "registrations")
     assert sorted(one["ext"] for one in answer["registrations"]) == ["1001", "1002"]
     status = json.loads(world.ringkey("status", "--json").stdout)["gatekeeper"]
     assert (status["registrations"], status["extensions"], status["key_server"]) == (2, 2, "ready")
@@ -324,7 +324,7 @@ def test_a_new_registration_takes_the_extension_and_the_channel(world):
         world.line(held)
     refusal = world.gatekeeper.wait_for("channel_refused")
     assert refusal["reason"] == "unknown identity"
-    assert len(control.ask(world.site / "run", "registrations")["registrations"]) == 1
+    assert len(control.ask(world.site / "run", "gatekeeper", "registrations")["registrations"]) == 1
 
 
 def test_a_channel_opened_again_replaces_the_old_one(world):
@@ -335,7 +335,7 @@ def test_a_channel_opened_again_replaces_the_old_one(world):
     assert old.closed()
     new.send(tpkt.encode(q931.status_enquiry(5)))
     assert bytes(new.wait_for("data")[1])[4:8] == bytes.fromhex("08028005")
-    [one] = control.ask(world.site / "run", "registrations")["registrations"]
+    [one] = control.ask(world.site / "run", "gatekeeper", "registrations")["registrations"]
     assert "PSK" in one["channel"]
 
 
@@ -391,9 +391,9 @@ def test_after_kill_the_next_start_cleans_up(world, run_service):
     world.gatekeeper.kill()
     again = run_service(world.site, "gatekeeper", "serve")
     again.wait_for("key_server_ready")
-    assert control.ask(world.site / "run", "registrations") == {"registrations": []}
+    assert control.ask(world.site / "run", "gatekeeper", "registrations") == {"registrations": []}
     assert again.stop() == 0
-    assert control.ask(world.site / "run", "registrations") is None
+    assert control.ask(world.site / "run", "gatekeeper", "registrations") is None
     assert not list((world.site / "run").glob("gatekeeper*"))
 
 

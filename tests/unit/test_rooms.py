@@ -44,7 +44,8 @@ ROOMS = {
         "sslpsk3",
         "yarl",
     ),
-    "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
+    "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
+    "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography", "sqlalchemy"),
     "tools": ("ringkey", "ras", "harness", STANDARD),
 }
 
@@ -52,8 +53,8 @@ ROOMS = {
 # know each other, and nobody but the command line knows the command line.
 WITHIN = {
     "host/ringkey/site": ("ringkey.site", "ringkey.errors", "ringkey.log"),
-    "host/ringkey/keyserver": ("ringkey.keyserver", "ringkey.site", "ringkey.errors", "ringkey.log"),
-    "host/ringkey/gatekeeper": ("ringkey.gatekeeper", "ringkey.site", "ringkey.errors", "ringkey.log"),
+    "host/ringkey/keyserver": ("ringkey.keyserver", "ringkey.site", "ringkey.database"),
+    "host/ringkey/gatekeeper": ("ringkey.gatekeeper", "ringkey.site", "ringkey.database"),
 }
 
 

@@ -26,6 +26,8 @@ COMMANDS = {
     "serve": ("ringkey.cli.serve", "Run key server and gatekeeper in one process."),
     "keyserver": ("ringkey.cli.keyserver", "The key server."),
     "seed": ("ringkey.cli.seed", "The seed that all keys come from: words, shares, generations."),
+    "key": ("ringkey.cli.key", "The keys that were issued, and their revocation."),
+    "audit": ("ringkey.cli.audit", "The key server's record, and whether it is whole."),
     "gatekeeper": ("ringkey.cli.gatekeeper", "The gatekeeper."),
     "extension": ("ringkey.cli.extension", "Extensions and their PINs."),
     "status": ("ringkey.cli.status", "What runs, and until when its certificates are valid."),

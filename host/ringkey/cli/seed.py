@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from ringkey.cli import Options, asking
+from ringkey.cli import Options, asking, keyserver_office
 from ringkey.errors import UserError
 from ringkey.keyserver import counter, keyring, sealing, words
 from ringkey.keyserver.keyring import Keyring
@@ -151,6 +151,38 @@ def check(options: Options) -> None:
 @command.command(
     epilog="""\b
 Examples:
+  ringkey seed rotate --overlap 14d
+  ringkey seed rotate --overlap 14d --enter     # on the next key server: the words of the first
+  ringkey seed rotate --overlap 0               # the old keys end now
+"""
+)
+@click.option(
+    "--overlap", default="14d", show_default=True, metavar="TIME", help="Such as 14d, 36h, 90m, 10s."
+)
+@click.option("--enter", "entering", is_flag=True, help="Take the new seed from its words.")
+@click.pass_obj
+def rotate(options: Options, overlap: str, entering: bool) -> None:
+    """Begin a new generation of keys, whether or not the key server runs.
+
+    New keys come from a new seed, which is shown this once.  The old one answers for its phones until
+    the overlap ends; meanwhile they are told to fetch new keys, and do so at a quiet moment.
+    """
+    config = options.config().need_keyserver()
+    seed = _ask_seed(as_hex=False).hex() if entering else None
+    done = keyserver_office.ask(options, config, "rotate", overlap=_seconds(overlap), seed=seed)
+    if done["words"] is not None:
+        _show_words(done["words"])
+    click.echo(f"check value   {done['cvm']}")
+    click.echo(f"generation    {done['generation']}; the one before answers until {_time(done['until'])}")
+    if done["words"] is not None and config.peers:
+        click.echo(
+            "\nOn each other key server, now:\n  ringkey seed rotate --overlap " + overlap + " --enter"
+        )
+
+
+@command.command(
+    epilog="""\b
+Examples:
   ringkey seed seal key             # under keyserver/seed.key, or the systemd credential
   ringkey seed seal passphrase      # asked for now, and at each start of the key server
 """
@@ -245,6 +277,13 @@ def _ask_seed(*, as_hex: bool) -> bytes:
     if not words.SIZES[0] <= len(seed) <= files.MAX_FILE // 4:
         raise UserError(f"a seed has {words.SIZES[0]} octets or more", "ringkey seed enter --help")
     return seed
+
+
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,6})([smhd]?)", text.strip())
+    if match is None:
+        raise UserError(f"--overlap {text!r}: not of the form 14d", "ringkey seed rotate --help", usage=True)
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[match[2]]
 
 
 def _show_words(text: str) -> None:

@@ -16,7 +16,6 @@ from ringkey import log
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, Addresses, place
 from ringkey.gatekeeper.answers import Status
-from ringkey.gatekeeper.control import ControlServer
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient, client_tls
 from ringkey.gatekeeper.lookups import Lookups
@@ -24,6 +23,7 @@ from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.signalling import Signalling
 from ringkey.site.config import GatekeeperConfig, Site, resolve_url
+from ringkey.site.control import ControlServer
 
 # Seconds that a start waits for the first word of a key server: a phone that asks before it is
 # left to its next try.
@@ -98,7 +98,9 @@ class GatekeeperService:
     async def _start(self) -> None:
         config = self._config
         control = ControlServer(
-            self._site.run, {"registrations": self._tell_registrations, "end": self._end_registration}
+            self._site.run,
+            "gatekeeper",
+            {"registrations": self._tell_registrations, "end": self._end_registration},
         )
         await control.start()  # first: it finds out whether another gatekeeper of this site runs
         self._control = control

@@ -11,13 +11,21 @@ from aiohttp import web
 
 from ringkey import log
 from ringkey.keyserver import keyfiles, query
-from ringkey.keyserver.agent import Agent, Refused
+from ringkey.keyserver.agent import Refused
+from ringkey.keyserver.changes import Changes
+from ringkey.keyserver.desk import Desk
+from ringkey.keyserver.ledger import Ledger
 from ringkey.keyserver.serving import MAX_BODY
 from ringkey.site.ca import GATEKEEPER_ROLE
 
 KEYS = "/keys/kkg.json"
 STATUS = "/status.json"
+CHANGES = "/changes.jsonl"
 _STATUS_OF = {"malformed": 400, "not-allowed": 403, "not-issued": 404, "other-extension": 409, "revoked": 410}
+
+LEDGER = web.AppKey("ledger", Ledger)
+# Characters of a path that are worth a line.
+MAX_PATH = 200
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = log.get("ringkey.keyserver.advanced")
@@ -26,14 +34,19 @@ _log = log.get("ringkey.keyserver.advanced")
 class AdvancedService:
     """The application behind port 8444."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    def __init__(self, desk: Desk, changes: Changes) -> None:
+        self._desk = desk
+        self._agent = desk.agent
+        self._changes = changes
 
     def app(self) -> web.Application:
         """Return a new aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY, middlewares=[_gatekeepers_only])
+        app[LEDGER] = self._desk.ledger
         app.router.add_get(KEYS, self._key, allow_head=False)
         app.router.add_get(STATUS, self._status, allow_head=False)
+        app.router.add_get(CHANGES, self._changes.serve, allow_head=False)
+        app.on_shutdown.append(self._changes.end)
         app.on_response_prepare.append(_headers)
         return app
 
@@ -47,7 +60,7 @@ class AdvancedService:
         except query.Malformed as e:
             return _error("malformed", str(e))
         try:
-            key = self._agent.look_up(g, ext, cvm)
+            key = self._desk.look_up(g, ext, cvm, gatekeeper=_name(request), source=request.remote)
         except Refused as e:
             _log.warning("look_up_refused", gatekeeper=_name(request), ext=ext, g=g.hex(), reason=e.code)
             return _error(e.code, e.detail)
@@ -79,6 +92,7 @@ def _name(request: web.Request) -> str | None:
 async def _gatekeepers_only(request: web.Request, handler: _Handler) -> web.StreamResponse:
     if not _name(request):
         _log.warning("not_a_gatekeeper", source=request.remote, path=request.path)
+        request.app[LEDGER].refusal("not-a-gatekeeper", source=request.remote, path=request.path[:MAX_PATH])
         return _error("not-allowed", "this certificate is not a gatekeeper's")
     try:
         return await handler(request)

@@ -73,7 +73,7 @@ class Agent:
         self._counter = counter
         self._peers = peers
         self._allow_phone_g = allow_phone_g
-        self._clock = clock
+        self.clock = clock
 
     def __repr__(self) -> str:
         return f"Agent({self.server_id.hex(':')}, cvm={self.cvm.hex()})"
@@ -88,6 +88,11 @@ class Agent:
     def generation(self) -> int:
         """The number of the generation that new keys come from."""
         return self._masters[-1].number
+
+    @property
+    def generations(self) -> list[int]:
+        """The numbers of the generations in force now, the current one first."""
+        return [m.number for m in self._in_force()]
 
     @property
     def cvm(self) -> bytes:
@@ -160,7 +165,7 @@ class Agent:
         return self._key(self._master(number, cvm), g)
 
     def _in_force(self) -> list[MasterKey]:
-        now = self._clock()
+        now = self.clock()
         return [m for m in reversed(self._masters) if m.until is None or now < m.until]
 
     def _master(self, number: int | None, cvm: bytes | None) -> MasterKey:

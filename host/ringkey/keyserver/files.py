@@ -7,7 +7,9 @@ from aiohttp import web
 
 from ringkey import log
 from ringkey.keyserver import keyfiles, query
-from ringkey.keyserver.agent import Agent, Refused
+from ringkey.keyserver.agent import Refused
+from ringkey.keyserver.books import Unrecorded
+from ringkey.keyserver.desk import Desk, reason
 from ringkey.keyserver.serving import MAX_BODY
 from ringkey.site.config import KeyServerConfig, Site, resolve_address
 
@@ -19,10 +21,11 @@ _log = log.get("ringkey.keyserver.files")
 class FileService:
     """The application behind port 8443."""
 
-    def __init__(self, config: KeyServerConfig, site: Site, agent: Agent) -> None:
+    def __init__(self, config: KeyServerConfig, site: Site, desk: Desk) -> None:
         self._config = config
         self._site = site
-        self._agent = agent
+        self._desk = desk
+        self._agent = desk.agent
 
     def app(self) -> web.Application:
         """Return a new aiohttp application."""
@@ -47,17 +50,16 @@ class FileService:
                 headers={"Content-Length": str(size)}, content_type="text/plain", charset="utf-8"
             )
         try:
-            key = self._agent.issue(ext) if g is None else self._agent.accept(g, ext)
+            key = await self._desk.issue(ext, source=request.remote, serial=serial, chosen=g)
         except Refused as e:
             _log.warning("key_refused", source=request.remote, ext=ext, serial=serial, reason=e.code)
             return _text(403, e.detail)
-        except OSError as e:
+        except (OSError, Unrecorded) as e:
             # Nothing was issued; the next request tries again, so that the service comes back by
             # itself when the disk does.
-            _log.error("counter_not_written", error=e.strerror)
-            return _text(
-                503, "the key server cannot write its counter, and so issues no key", {"Retry-After": "10"}
-            )
+            why = e.what if isinstance(e, Unrecorded) else f"counter: {e.strerror}"
+            _log.error("not_issued", source=request.remote, ext=ext, reason=why)
+            return _text(503, reason(e), {"Retry-After": "10"})
         _log.info(
             "key_issued", source=request.remote, ext=ext, serial=serial, g=key.g.hex(), chosen=g is not None
         )

@@ -131,6 +131,14 @@ def read(path: Path, key_file: Path, ask: AskPassphrase) -> Keyring:
     return Keyring(_generations(path, body["generations"], json.loads(plain)), seal)
 
 
+def reopen(path: Path, seal: Seal) -> Keyring:
+    """Return the keyring in `path` once more, with the seal that it was read with; raises UserError."""
+    body = _body(path, files.read_secret(path, "the sealed seed"))
+    sealed = str(body.pop("sealed"))
+    plain = seal.open(bytes.fromhex(sealed), _context(body))
+    return Keyring(_generations(path, body["generations"], json.loads(plain)), seal)
+
+
 def seal_of(path: Path) -> str:
     """Return how the keyring is sealed, BY_KEY or BY_PASSPHRASE; raises UserError."""
     seal = _body(path, files.read_secret(path, "the sealed seed")).get("seal")

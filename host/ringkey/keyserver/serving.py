@@ -7,16 +7,13 @@ what of it goes into the log.
 import asyncio
 import errno
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from ringkey import log
 from ringkey.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Each costs some 60 KiB with its TLS state; a Pi has room for these and no phone holds one long.
 MAX_CONNECTIONS = 1000
@@ -119,12 +116,18 @@ class _Turned(asyncio.Protocol):
             transport.abort()
 
 
-def server_context(certificate: str, private_key: str, client_ca: str | None = None) -> ssl.SSLContext:
+class Context(ssl.SSLContext):
+    """A server's context.  on_refused: told of each handshake that fails, as far as is known why."""
+
+    on_refused: Callable[..., None] | None = None
+
+
+def server_context(certificate: str, private_key: str, client_ca: str | None = None) -> Context:
     """Return a context for TLS 1.2 and 1.3; with `client_ca`, clients must show a certificate of it.
 
     Raises UserError where the files are not what they should be.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = Context(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # For 1.2: forward secrecy and AEAD only, which Mbed TLS on a phone has.  1.3 has nothing else.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
@@ -154,7 +157,11 @@ class _Recorded(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as e:
-            _log.warning("tls_refused", reason=e.reason, detail=getattr(e, "verify_message", None))
+            detail = getattr(e, "verify_message", None)
+            _log.warning("tls_refused", reason=e.reason, detail=detail)
+            told = getattr(self.context, "on_refused", None)
+            if told is not None:
+                told(reason=e.reason, detail=detail)
             raise
 
 

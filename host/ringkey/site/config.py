@@ -80,7 +80,8 @@ class KeyServerConfig:
     the certificate is made out to; gatekeepers: (host, port) for key files, port 0 where this
     site's own gatekeeper shall be asked which it has; allow_phone_g: accept a g that a phone
     chose; allow_unnamed: accept a request without EXT; seed: the sealed seeds; seed_key: the file
-    with the key that they are sealed under, where that is neither a credential nor a passphrase.
+    with the key that they are sealed under, where that is neither a credential nor a passphrase;
+    register: SQLite file of the issued keys; audit: the trail that it is made from.
     """
 
     listen: str
@@ -99,6 +100,8 @@ class KeyServerConfig:
     seed: Path
     seed_key: Path
     counter: Path
+    register: Path
+    audit: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,8 @@ def _keyserver(table: Table) -> KeyServerConfig:
         seed=table.path("seed", "keyserver/seed"),
         seed_key=table.path("seed_key", "keyserver/seed.key"),
         counter=table.path("counter", "keyserver/counter"),
+        register=table.path("register", "keyserver/register.db"),
+        audit=table.path("audit", "keyserver/audit.jsonl"),
     )
     if config.port and config.port == config.advanced_port:
         raise table.error("advanced_port", "the same as port")
