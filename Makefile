@@ -6,6 +6,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 SITE ?= site
+# Tests that have a longer variant.
+LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py
 export MICROPYTHON
 unexport PYTHONPATH
 
@@ -42,6 +44,10 @@ test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phone
 test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
 	@MICROPYPATH=firmware:tests/unit/core:.frozen $(or $(MICROPYTHON),$(shell [ -x $(BIN)/micropython ] && echo $(BIN)/micropython || echo micropython)) \
 		-X heapsize=16M tests/upy/run.py $(sort $(wildcard tests/unit/core/test_*.py))
+
+.PHONY: test-long
+test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate (half an hour)
+	@RINGKEY_LONG=1 $(BIN)/python -m pytest -s --timeout 3600 $(LONG) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Run ruff and mypy

@@ -205,9 +205,10 @@ def run_service():
     """
     started = []
 
-    def start(site, *args, ready=True, typed=None):
+    def start(site, *args, ready=True, typed=None, log=True):
         service = Running(site, args, typed)
-        started.append(service)
+        if log:  # else it has nothing new to say, and a great deal of it
+            started.append(service)
         if ready:
             service.wait_for("ready")
         return service

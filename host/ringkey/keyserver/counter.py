@@ -119,6 +119,7 @@ class Counter:
                 f"the counter file {self._path} is lost: issuing without it could issue a g twice",
                 "ringkey keyserver new-counter",
             )
+        files.sweep(self._path)
         owner, nonce, ranges = _parse(self._path, files.read_secret(self._path, "the counter file"))
         proven = continuity.claim(self._path, nonce)
         if owner != self._server_id:

@@ -231,9 +231,6 @@ class Ledger:
         except (OSError, sa.exc.SQLAlchemyError) as error:
             self._fail(group, getattr(error, "strerror", None) or type(error).__name__)
         else:
-            if self._failing:
-                _log.info("on_record_again")
-                self._failing = ""
             if any(line["what"] in register.CHANGES for line in lines):
                 self.on_change()
 
@@ -244,6 +241,9 @@ class Ledger:
         self._left_out -= left_out
         if any(line["what"] == "revoked" for line in lines):
             self.revoked = self._books.ask(register.all_revoked)
+        if self._failing:
+            _log.info("on_record_again")
+            self._failing = ""
         for item, found in zip(group, made, strict=True):
             if item.done is None:
                 continue
