@@ -60,7 +60,7 @@ class Phone:
         self._prompt = Prompt()
         self._prompting = False
         self._notice = None  # until when a reason stays on the display
-        self._login = Login(os.urandom)
+        self._login = Login(os.urandom, board.settings["renew_spread"])
         self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
         self._ext = ""
         self._status = 0  # of the last HTTP answer that refused
@@ -74,6 +74,7 @@ class Phone:
             "prompt": self._do_prompt,
             "show": self._do_show,
             "fetch": self._do_fetch,
+            "renew": self._do_renew,
             "register": self._do_register,
             "unregister": self._do_unregister,
             "commit": self._do_commit,
@@ -188,6 +189,7 @@ class Phone:
 
     def _key(self, key: str, now: int) -> None:
         if not self._prompting:
+            self._login.touched(now)
             if key == "L":
                 self._login.log_out(now)
             return
@@ -233,6 +235,9 @@ class Phone:
                 ttl=registration.time_to_live,
             )
             self._login.registered(registration, now)
+        elif name == "fetch-soon":
+            self.events.tell("fetch-soon")
+            self._login.fetch_soon(now)
         elif name == "refused":
             self._login.refused(event[1], now)
         elif name == "no-answer":
@@ -262,6 +267,9 @@ class Phone:
         self._ext = ext
         self._status = 0
         self._start("work", self._fetch(ext))
+
+    async def _do_renew(self, ext: str) -> None:
+        self._start("work", self._fetch(ext, quietly=True))
 
     async def _do_register(self, record: object, gatekeepers: tuple) -> None:
         self._ext = record.ext
@@ -298,11 +306,15 @@ class Phone:
 
     # -- what takes its time
 
-    async def _fetch(self, ext: str) -> None:
-        await self._network()
+    async def _fetch(self, ext: str, quietly: bool = False) -> None:
+        """Fetch keys.  quietly: beside a registration, which is what the display goes on to show."""
+        if not quietly:
+            await self._network()
         settings = self._settings
         try:
-            fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
+            fetched = await keyfetch.fetch(
+                settings["key_servers"], ext, settings["root"], self._not_fetched if not quietly else None
+            )
         except keyfetch.FetchError as error:
             self._status = error.status
             self._login.no_keys(error.reason, self._clock.now())
@@ -316,7 +328,8 @@ class Phone:
             cvm=keys.cvm,
             gatekeepers=[join_address(*address) for address in keys.gatekeepers],
         )
-        self._screen.step("keys", keys.cvm.hex())
+        if not quietly:
+            self._screen.step("keys", keys.cvm.hex())
         if fetched.utc is not None and clock.keep_floor(fetched.utc):
             self.events.tell("clock", utc=fetched.utc)
         self._login.keys(keys, self._clock.now())

@@ -26,7 +26,8 @@ module named twice is asked twice and may return one object.  A part that cannot
 raises BoardError with words for a person.
 
 Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
-more as the board's own drivers need.
+renew_spread: ms over which phones spread that are asked to fetch new keys
+(ras/login.py); more as the board's own drivers need.
 """
 
 import json
@@ -34,11 +35,18 @@ import sys
 
 from ras.errors import RemoteProtocolError
 from ras.keyfile import split_address
+from ras.login import RENEW_SPREAD
 
 # What "host" without a port means: protocol.md sections 3 and 4.
 _PORTS = {"key_servers": 8443, "gatekeepers": 1719}
 
-DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False}
+DEFAULTS = {
+    "key_servers": [],
+    "gatekeepers": [],
+    "root": b"",
+    "events": False,
+    "renew_spread": RENEW_SPREAD,
+}
 
 
 class BoardError(Exception):
