@@ -31,10 +31,10 @@ class Keys:
         self.outcome = outcome
         self.memory = cached
 
-    def cached(self, g, ext):
+    def cached(self, g, ext, cvm=None):
         return self.memory
 
-    async def device_key(self, g, ext):
+    async def device_key(self, g, ext, cvm=None):
         return self.outcome
 
 
@@ -142,7 +142,7 @@ class Registrar:
         if data == b"bug":
             raise LocalProtocolError("a bug")
         self.tickets += 1
-        self.events.append(("lookup", self.tickets, "1001", bytes(16), "sha256", "GRQ"))
+        self.events.append(("lookup", self.tickets, "1001", bytes(16), "sha256", "GRQ", bytes(3)))
         self.source = source
 
     def provide(self, ticket, answer, now):
@@ -167,10 +167,10 @@ class Waiting:
         self.go = asyncio.Event()
         self.waiting = 0
 
-    def at_once(self, ext, g):
+    def at_once(self, ext, g, cvm):
         return None
 
-    async def ask(self, ext, g):
+    async def ask(self, ext, g, cvm):
         self.waiting += 1
         await self.go.wait()
         raise OSError("whatever happens in there")

@@ -5,6 +5,7 @@ import errno
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -92,6 +93,7 @@ class GatekeeperService:
             "key_server": "ready" if self._keys.ready.is_set() else "does not answer",
             "cvm": [value.hex() for value in self._check_values],
             "lookups": self._keys.lookups,
+            "changes": f"{self._keys.following} of {len(self._config.key_servers)} key servers followed",
             "datagrams": 0 if self._ras is None else self._ras.received,
         }
 
@@ -111,6 +113,7 @@ class GatekeeperService:
             tls,
             resolve=lambda url: resolve_url(url, self._site),
             on_status=self._new_status,
+            on_revoked=self._end_revoked,
         )
         self._signalling = await self._listen()
         # The registrar wants the RAS port's number, which is only known once that is open.
@@ -172,7 +175,19 @@ class GatekeeperService:
         """Take the check values in force; they stay those while the key server is away."""
         if status is not None and self._registrar is not None:
             self._check_values = status.check_values
-            self._registrar.set_site(status.check_values, status.servers)
+            self._registrar.set_site(status.check_values, status.servers, status.current)
+            # A generation that is out of force: its phones fetch new keys at their next GRQ.
+            self._end_all(lambda held: held.cvm not in status.check_values, "reregistrationRequired")
+
+    def _end_revoked(self, found: set[bytes]) -> None:
+        """End the registrations with keys that were revoked: their users log in again, if they may."""
+        self._end_all(lambda held: held.g in found, "securityDenial")
+
+    def _end_all(self, ends: Callable[[Held], bool], reason: str) -> None:
+        if self._registrar is None or self._ras is None:
+            return
+        for held in [held for held in self._registrar.held() if ends(held)]:
+            self._ras.end_registration(held.ext, reason)
 
     def _psk(self, identity: str) -> bytes | None:
         return None if self._registrar is None else self._registrar.psk(identity)

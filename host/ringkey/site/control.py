@@ -86,7 +86,7 @@ class ControlServer:
             answer = command(request)
             return answer if isinstance(answer, dict) else await answer
         except UserError as error:
-            return {"error": error.what, "next_step": error.next_step}
+            return {"error": error.what, "next_step": error.next_step, "usage": error.usage}
 
 
 def ask(run: Path, name: str, do: str, **arguments: object) -> dict[str, Any] | None:
@@ -111,7 +111,11 @@ def ask(run: Path, name: str, do: str, **arguments: object) -> dict[str, Any] | 
     if not isinstance(answer, dict):
         return None
     if "error" in answer:
-        raise UserError(f"the {name} refuses: {answer['error']}", answer.get("next_step"))
+        raise UserError(
+            f"the {name} refuses: {answer['error']}",
+            answer.get("next_step"),
+            usage=bool(answer.get("usage")),
+        )
     return answer
 
 
