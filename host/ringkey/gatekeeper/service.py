@@ -215,6 +215,7 @@ class GatekeeperService:
             "ext": held.ext,
             "source": place(held.source),
             "suite": held.suite.name,
+            "cvm": held.cvm.hex(),
             "seconds": (now - held.since) // 1000,
             "expires_in": (held.expires - now) // 1000,
             "channel": None if self._signalling is None else self._signalling.cipher(held.sid),
