@@ -30,6 +30,18 @@ def line(prompt: str, *, confirm: bool = False) -> str:
     return found
 
 
+def text(prompt: str) -> str:
+    """Return a line that is not shown as it is typed; without a terminal, all of standard input."""
+    if sys.stdin.isatty():
+        return line(prompt)
+    found = sys.stdin.read(MAX_LINE).strip()
+    if not found:
+        raise UserError(
+            f"{prompt}: nothing on standard input, and there is no terminal to ask at", "ringkey seed --help"
+        )
+    return found
+
+
 def passphrase() -> str:
     """Return the passphrase that the seed is sealed under."""
     return line("Passphrase of the seed")

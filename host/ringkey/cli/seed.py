@@ -269,7 +269,7 @@ def _write(path: Path, ring: Keyring) -> None:
 
 def _ask_seed(*, as_hex: bool) -> bytes:
     if not as_hex:
-        return words.from_words(asking.line("Words of the seed"))
+        return _from_words(asking.text("Words of the seed"))
     try:
         seed = bytes.fromhex(asking.line("Seed, in hex"))
     except ValueError:
@@ -284,6 +284,11 @@ def _seconds(text: str) -> int:
     if match is None:
         raise UserError(f"--overlap {text!r}: not of the form 14d", "ringkey seed rotate --help", usage=True)
     return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[match[2]]
+
+
+def _from_words(text: str) -> bytes:
+    """Take words as a person types them, or all that `seed new` has printed."""
+    return words.from_words(text.partition("check value")[0])
 
 
 def _show_words(text: str) -> None:
