@@ -57,6 +57,10 @@ class Client:
     def files(self, query, method="GET", path="/keys/kkg.txt"):
         return request(self.ports["files"], path + query, self.phone, method)
 
+    def files_whole(self, query):
+        """Return (status, headers, body)."""
+        return request(self.ports["files"], "/keys/kkg.txt" + query, self.phone)
+
     def fetch(self, ext="100"):
         status, _, body = self.files(f"?ext={ext}")
         assert status == 200, body
