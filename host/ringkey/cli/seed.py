@@ -15,7 +15,7 @@ import click
 
 from ringkey.cli import Options, asking, keyserver_office
 from ringkey.errors import UserError
-from ringkey.keyserver import counter, keyring, sealing, words
+from ringkey.keyserver import counter, keyring, register, sealing, words
 from ringkey.keyserver.keyring import Keyring
 from ringkey.site import files, process
 from ringkey.site.config import KeyServerConfig
@@ -216,6 +216,8 @@ def _found(config: KeyServerConfig, seed: bytes, *, replace: bool = False) -> st
     """Make `seed` the seed of this key server; returns its check value in hex."""
     with counter.held(config.counter):
         number, issued = counter.latest(config.counter)
+        # A counter that was begun anew knows of none.
+        issued = issued or register.any_issued(config.register)
         seal = None
         if config.seed.exists():
             try:

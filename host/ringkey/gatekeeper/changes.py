@@ -32,7 +32,7 @@ class Follower:
     """Follows one key server's stream until cancelled.
 
     base: gives its base URL now, and may raise UserError; on_revoked: told the g that are revoked;
-    on_generations: told that other check values are in force, and after each gap.
+    on_generations: told that other check values are in force; on_connected: told that it answers.
     """
 
     def __init__(
@@ -42,12 +42,15 @@ class Follower:
         session: aiohttp.ClientSession,
         on_revoked: Callable[[list[bytes]], None],
         on_generations: Callable[[], None],
+        *,
+        on_connected: Callable[[], None],
     ) -> None:
         self._name = name
         self._base = base
         self._session = session
         self._on_revoked = on_revoked
         self._on_generations = on_generations
+        self._on_connected = on_connected
         self._stream = ""
         self._since = 0
         self._log = log.get("ringkey.gatekeeper.changes")
@@ -96,7 +99,7 @@ class Follower:
                 self._stream, self._since = str(line["stream"]), 0
             self.connected = True
             self._log.info("changes_followed", server=self._name, since=self._since)
-            self._on_generations()
+            self._on_connected()
             return
         if line.get("what") == "revoked":
             found = line.get("g")

@@ -137,6 +137,7 @@ class KeyClient:
                 self._session,
                 self._take_revoked,
                 self._told,
+                on_connected=self._news.set,
             )
             self._followers.append(follower)
             self._following.append(asyncio.create_task(follower.run(), name="key server changes"))
@@ -310,6 +311,7 @@ class KeyClient:
                     await asyncio.wait_for(self._again.wait(), REFRESH)
             else:
                 # With jitter: gatekeepers that lost one key server together do not ask together.
+                # A stream that is there again says that its key server is, sooner than any pause.
                 wait = max(QUIET, pause) * random.uniform(0.75, 1.25)  # noqa: S311
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), wait)
@@ -327,31 +329,37 @@ class KeyClient:
                 self._on_status(None)
             self.ready.clear()
             return False
-        answer = await self._with_the_others(answer)
-        came_back = not self.ready.is_set()
-        self.ready.set()
-        if came_back or answer != self._status:
-            self._status = answer
-            self._log.info(
-                "key_server_ready",
-                server=self._servers[self._current],
-                suite=answer.suite.name,
-                cvm=[value.hex() for value in answer.check_values],
-            )
-            if self._on_status is not None:
-                self._on_status(answer)
-        return True
-
-    async def _with_the_others(self, answer: Status) -> Status:
-        """Return the status of one key server together with what the others say, or said last."""
         first = self._servers[self._current]
         self._statuses[first] = answer
+        # Now, and once more when the others have answered, or have not in their time.
+        self._publish(first)
         others = [server for server in self._servers if server != first]
-        asked = await asyncio.gather(*(self._ask_one(server) for server in others))
-        for server, status in zip(others, asked, strict=True):
+        for server, status in zip(others, await asyncio.gather(*map(self._ask_one, others)), strict=True):
             if status is not None:
                 self._statuses[server] = status
-        return together(answer, [self._statuses[server] for server in others if server in self._statuses])
+        self._publish(first)
+        return True
+
+    def _publish(self, first: str) -> None:
+        """Tell whoever listens what the key servers say together, where that is new.
+
+        What one that is away said last stays: only itself can end a generation of its own.
+        """
+        more = [status for server, status in self._statuses.items() if server != first]
+        answer = together(self._statuses[first], more)
+        came_back = not self.ready.is_set()
+        self.ready.set()
+        if not came_back and answer == self._status:
+            return
+        self._status = answer
+        self._log.info(
+            "key_server_ready",
+            server=first,
+            suite=answer.suite.name,
+            cvm=[value.hex() for value in answer.check_values],
+        )
+        if self._on_status is not None:
+            self._on_status(answer)
 
     async def _ask_one(self, server: str) -> Status | None:
         try:
@@ -361,9 +369,9 @@ class KeyClient:
             return None
 
     def _told(self) -> None:
-        """Ask for the status now: a key server has said that it is another, or that it is there."""
-        self._news.set()
+        """Ask for the status now: a key server has said that it is another."""
         self._again.set()
+        self._news.set()
 
     def _take_revoked(self, found: list[bytes]) -> None:
         """Drop keys that are revoked, and have their registrations ended."""

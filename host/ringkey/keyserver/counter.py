@@ -69,10 +69,10 @@ def held(path: Path) -> Iterator[None]:
 def latest(path: Path) -> tuple[int, bool]:
     """Return the last generation that the counter file knows, and whether a key was ever issued.
 
-    (1, False) where there is no file; raises UserError for a damaged one.
+    Raises UserError for one that is lost or damaged.
     """
     if not path.exists():
-        return 1, False
+        raise _lost(path)
     ranges = _parse(path, files.read_secret(path, "the counter file"))[2]
     return max(r.generation for r in ranges), any(r.end > r.start for r in ranges)
 
@@ -115,10 +115,7 @@ class Counter:
 
     def _open(self) -> None:
         if not self._path.exists():
-            raise UserError(
-                f"the counter file {self._path} is lost: issuing without it could issue a g twice",
-                "ringkey keyserver new-counter",
-            )
+            raise _lost(self._path)
         files.sweep(self._path)
         owner, nonce, ranges = _parse(self._path, files.read_secret(self._path, "the counter file"))
         proven = continuity.claim(self._path, nonce)
@@ -254,6 +251,13 @@ def _write(path: Path, server_id: bytes, ranges: list[_Range]) -> None:
     files.write(path, text.encode())
     # After a crash just here memory has the nonce of the file before: nothing is proven, and so safe.
     continuity.remember(path, nonce)
+
+
+def _lost(path: Path) -> UserError:
+    return UserError(
+        f"the counter file {path} is lost: issuing without it could issue a g twice",
+        "ringkey keyserver new-counter",
+    )
 
 
 def _parse(path: Path, data: bytes) -> tuple[bytes, bytes, list[_Range]]:

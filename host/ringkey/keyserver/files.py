@@ -6,9 +6,9 @@ GET and HEAD only.  A HEAD issues nothing: it tells what a GET's headers would b
 from aiohttp import web
 
 from ringkey import log
+from ringkey.errors import UserError
 from ringkey.keyserver import keyfiles, query
 from ringkey.keyserver.agent import Refused
-from ringkey.keyserver.books import Unrecorded
 from ringkey.keyserver.desk import Desk, reason
 from ringkey.keyserver.serving import MAX_BODY
 from ringkey.site.config import KeyServerConfig, Site, resolve_address
@@ -54,10 +54,10 @@ class FileService:
         except Refused as e:
             _log.warning("key_refused", source=request.remote, ext=ext, serial=serial, reason=e.code)
             return _text(403, e.detail)
-        except (OSError, Unrecorded) as e:
+        except (OSError, UserError) as e:
             # Nothing was issued; the next request tries again, so that the service comes back by
             # itself when the disk does.
-            why = e.what if isinstance(e, Unrecorded) else f"counter: {e.strerror}"
+            why = e.what if isinstance(e, UserError) else f"counter: {e.strerror}"
             _log.error("not_issued", source=request.remote, ext=ext, reason=why)
             return _text(503, reason(e), {"Retry-After": "10"})
         _log.info(

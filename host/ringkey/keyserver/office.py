@@ -80,6 +80,7 @@ class Office:
         line = await self._ledger.record(plan)
         if ended is not None:
             self._write(ended)
+            self._changed(ended)
         return {"n": line["n"], "keys": line["keys"]}
 
     async def rotate(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +99,11 @@ class Office:
         now = int(self._ledger.now())
         ring = self._open().rotated(seed, overlap, now)
         self._write(ring)
-        await self._ledger.record(said([g.number for g in ring.in_force(now)]))
+        try:
+            await self._ledger.record(said([g.number for g in ring.in_force(now)]))
+        finally:
+            # It is begun, whatever comes of the line; the key server says it again where that failed.
+            self._changed(ring)
         return {
             "generation": ring.current.number,
             "cvm": ring.current.check_value(self._config.suite).hex(),
@@ -120,7 +125,6 @@ class Office:
                 f"cannot write {self._config.seed}: {e.strerror}; the seeds are as they were",
                 f"df -h {self._config.seed.parent}",
             ) from None
-        self._changed(ring)
 
 
 def said(numbers: list[int]) -> Line:

@@ -112,6 +112,18 @@ def open_to_read(path: Path, patience: float) -> sa.Engine:
     return open_engine(KIND, path, patience)
 
 
+def any_issued(path: Path) -> bool:
+    """Tell whether the register, where there is one, has any key; raises RegisterError."""
+    if not path.exists():
+        return False
+    engine = open_to_read(path, 1.0)
+    try:
+        with translated(KIND, path), engine.connect() as connection:
+            return connection.execute(sa.select(issued.c.g).limit(1)).first() is not None
+    finally:
+        engine.dispose()
+
+
 def open_register(path: Path, patience: float) -> sa.Engine:
     """Open it; raises RegisterError, ForeignRegister also where SQLite finds it damaged."""
     engine = open_engine(KIND, path, patience)
