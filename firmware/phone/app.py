@@ -3,9 +3,13 @@
     keys -> Prompt -> Login -> effects -> the adapters below -> Login
                                           Endpoint <-> datagrams
 
-All of it runs in one thread.  Tasks: the keypads, the datagrams that come in, and at most
-one each of "work" (key fetch, or waiting for the network) and of "channel".  The main loop
-carries out effects, hands events on and sleeps until a timer is due or a task wakes it.
+All of it runs in one thread.  Tasks: the keypads, the datagrams that come in, the watch over
+a network that can get lost, and at most one each of "work" (key fetch, or waiting for the
+network) and of "channel".  The main loop carries out effects, hands events on, feeds the
+watchdog and sleeps until a timer is due or a task wakes it.
+
+While the network is away no time-out of RAS or of Login runs: nobody can answer.  When it is
+back, Login starts over what was under way.
 """
 
 import asyncio
@@ -16,7 +20,9 @@ from phone import clock, keyfetch
 from phone.channel import ChannelError, open_channel
 from phone.datagram import DatagramSocket
 from phone.events import Events, ras_kind
+from phone.network import Network
 from phone.prompt import Prompt
+from phone.restart import note_end, tell_start
 from phone.screen import Screen, words
 from phone.store import DAMAGED, Store, StoreError
 from ras import q931
@@ -32,6 +38,8 @@ VERSION = "0.1.0"
 NOTICE = const(4000)
 # ms.  The longest sleep: phone.clock must be asked from time to time.
 _LONGEST_SLEEP = const(3600000)
+# ms.  A sleep as long as this that nobody has cut short is a quiet moment: the heap is tidied up.
+_QUIET = const(500)
 
 
 class Fault(Exception):
@@ -56,6 +64,11 @@ class Phone:
         self.events = Events(board.console.write if board.settings["events"] else None)
         self._screen = Screen(board.displays, self.events)
         self._clock = clock.Clock()
+        self._wall = clock.Wall(self._clock, self._settings["built"])
+        self._watchdog = board.watchdog
+        self._longest_sleep = min(board.watchdog.period or _LONGEST_SLEEP, _LONGEST_SLEEP)
+        self._network = Network(board.network, self._network_is, self._no_network)
+        self._awaited = False  # whether "work" waits for the network
         self._store = Store(board.store)
         self._prompt = Prompt()
         self._prompting = False
@@ -86,7 +99,7 @@ class Phone:
     async def run(self) -> None:
         """Be a phone until the keypads end; raises Fault."""
         try:
-            self._begin()
+            await self._begin()
             while not self._ended:
                 await self._turn()
                 await self._sleep()
@@ -98,6 +111,7 @@ class Phone:
             await asyncio.sleep_ms(0)  # lets them close what they hold
             if self._socket is not None:
                 self._socket.close()
+        note_end(self._watchdog, self._fault)
         if self._fault is not None:
             self.events.tell("fault", step=self._fault.step, kind=self._fault.kind)
             self._screen.reason("fault", self._fault.step)
@@ -105,15 +119,17 @@ class Phone:
         self._screen.step("ended")
         self.events.tell("end", reason="asked")
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         self._screen.step("starting")
         record = self._store.load()
         self._ext = record.ext if record is not None else ""
         lost = self._store.state == DAMAGED
-        self.events.tell("boot", board=self._board.name, version=VERSION, store=self._store.state)
+        await tell_start(self._board, VERSION, self._store.state, self._screen, self.events)
         self._socket = DatagramSocket()
         self._login.boot(record, self._clock.now(), "keys-lost" if lost else None)
         self._start("datagrams", self._take_datagrams())
+        if self._network.can_get_lost:
+            self._start("network", self._network.watch())
         for i in range(len(self._board.keys)):
             self._start("keys%d" % i, self._take_keys(self._board.keys[i]))
 
@@ -121,10 +137,12 @@ class Phone:
 
     async def _turn(self) -> None:
         """Do what is due, until nothing is left to do at once."""
+        self._watchdog.feed()
         now = self._clock.now()
         self._prompt.handle_timer(now)
-        self._login.handle_timer(now)
-        self._endpoint.handle_timer(now)
+        if self._timers_run:
+            self._login.handle_timer(now)
+            self._endpoint.handle_timer(now)
         if self._notice is not None and now >= self._notice:
             self._notice = None
         while True:
@@ -143,18 +161,19 @@ class Phone:
     async def _sleep(self) -> None:
         due = None
         for timer in (
-            self._login.get_timer(),
-            self._endpoint.get_timer(),
+            self._login.get_timer() if self._timers_run else None,
+            self._endpoint.get_timer() if self._timers_run else None,
             self._prompt.get_timer(),
             self._notice,
         ):
             if timer is not None and (due is None or timer < due):
                 due = timer
-        wait = _LONGEST_SLEEP if due is None else due - self._clock.now()
+        wait = self._longest_sleep if due is None else min(due - self._clock.now(), self._longest_sleep)
         try:
-            await asyncio.wait_for_ms(self._wake.wait(), max(0, min(wait, _LONGEST_SLEEP)))
+            await asyncio.wait_for_ms(self._wake.wait(), max(0, wait))
         except asyncio.TimeoutError:
-            pass
+            if wait >= _QUIET:
+                gc.collect()
         self._wake.clear()
 
     def _start(self, name: str, coroutine: object) -> None:
@@ -175,6 +194,41 @@ class Phone:
             self._fault = Fault(name, error)
             self._ended = True
         self._wake.set()
+
+    # -- the network
+
+    @property
+    def _timers_run(self) -> bool:
+        """Whether somebody could answer; a user who logs out is not kept waiting for that."""
+        return self._network.is_up or self._login.state == "leaving"
+
+    def _network_is(self, up: bool) -> None:
+        """Take it that the network has come up or gone."""
+        if not up:
+            self.events.tell("network", state="down")
+            if not self._prompting:
+                self._screen.step("network")
+            return
+        self.events.tell("network", state="up", address=self._network.address_towards("224.0.1.41"))
+        # Not if it was waited for anyhow, nor from under the fingers of a user.
+        if not self._awaited and self._prompt.get_timer() is None:
+            self._login.network_back(self._clock.now())
+        self._wake.set()
+
+    def _no_network(self, reason: str) -> None:
+        """Say why the network does not come up; it is tried again."""
+        self.events.tell("reason", reason=reason)
+        if not self._prompting:
+            self._screen.show(words(reason))
+
+    async def _until_network(self) -> None:
+        if not self._network.is_up:
+            self._screen.step("network")
+            self._awaited = True
+            try:
+                await self._network.wait()
+            finally:
+                self._awaited = False
 
     # -- keys
 
@@ -261,6 +315,7 @@ class Phone:
     async def _do_show(self, step: str) -> None:
         self._prompting = False
         self._prompt.start()
+        self._watchdog.note(step)
         self._screen.step(step, self._detail(step))
 
     async def _do_fetch(self, ext: str) -> None:
@@ -309,7 +364,8 @@ class Phone:
     async def _fetch(self, ext: str, quietly: bool = False) -> None:
         """Fetch keys.  quietly: beside a registration, which is what the display goes on to show."""
         if not quietly:
-            await self._network()
+            await self._until_network()
+            await self._ask_time()
         settings = self._settings
         try:
             fetched = await keyfetch.fetch(
@@ -317,7 +373,8 @@ class Phone:
             )
         except keyfetch.FetchError as error:
             self._status = error.status
-            self._login.no_keys(error.reason, self._clock.now())
+            if self._network.is_up:  # else it is fetched anew as soon as that is back
+                self._login.no_keys(error.reason, self._clock.now())
             return
         keys = fetched.keys
         self.events.tell(
@@ -330,9 +387,17 @@ class Phone:
         )
         if not quietly:
             self._screen.step("keys", keys.cvm.hex())
-        if fetched.utc is not None and clock.keep_floor(fetched.utc):
-            self.events.tell("clock", utc=fetched.utc)
+        if fetched.utc is not None and self._wall.prove(fetched.utc):
+            self.events.tell("clock", utc=fetched.utc, source="key-server")
         self._login.keys(keys, self._clock.now())
+
+    async def _ask_time(self) -> None:
+        """Let the clock be set by whoever knows the time, as far as such a one is believed."""
+        if self._board.time is None or self._wall.is_proven:
+            return
+        utc = await self._board.time.utc()
+        if utc is not None and self._wall.tell(utc):
+            self.events.tell("clock", utc=utc, source="time-server")
 
     def _not_fetched(self, error: keyfetch.FetchError, more: bool) -> None:
         """Say so, and go on to the next key server; after the last one Login says so."""
@@ -342,9 +407,10 @@ class Phone:
             self._screen.show(words(error.reason, self._detail(error.reason)))
 
     async def _register(self, record: object, gatekeepers: tuple) -> None:
-        await self._network()
+        await self._until_network()
         numeric = []
         for gatekeeper in gatekeepers:
+            await asyncio.sleep_ms(0)  # a look-up blocks: not all of them between two feedings
             try:
                 # By number, so that an answer can be held against where it was asked for.
                 gatekeeper = self._socket.resolve(gatekeeper)
@@ -353,13 +419,8 @@ class Phone:
             if gatekeeper not in numeric:
                 numeric.append(gatekeeper)
         towards = numeric[0][0] if numeric else "224.0.1.41"
-        self._endpoint.address = (self._board.network.address_towards(towards), self._socket.port)
+        self._endpoint.address = (self._network.address_towards(towards), self._socket.port)
         self._endpoint.register(record, tuple(numeric), self._clock.now())
-
-    async def _network(self) -> None:
-        if not self._board.network.is_up():
-            self._screen.step("network")
-            await self._board.network.up()
 
     async def _run_channel(self, registration: object) -> None:
         """Open the channel and serve it until it ends."""
@@ -393,7 +454,8 @@ class Phone:
             if channel is not None:
                 channel.close()
         self.events.tell("channel", state=state, peer=peer)
-        self._login.channel_failed(self._clock.now())
+        if self._network.is_up:  # else it is opened anew as soon as that is back
+            self._login.channel_failed(self._clock.now())
 
     def _detail(self, word: str) -> str:
         """Return what goes into the words on the display: an HTTP status, or the extension."""

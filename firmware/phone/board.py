@@ -8,7 +8,9 @@ A new board is a new folder and no code.  Its board.json lies on sys.path:
      "displays": [{"module": "console"}, {"module": "drivers.ssd1306", "params": {"scl": 22}}],
      "keys":     [{"module": "console"}],
      "store":    {"module": "filestore"},
-     "network":  {"module": "unixnet"}}
+     "network":  {"module": "unixnet"},
+     "time":     {"module": "drivers.sntp"},
+     "watchdog": {"module": "drivers.watchdog"}}
 
 Each module has `open(params)`, params being a dict of its own, and returns a part:
 
@@ -19,15 +21,19 @@ Each module has `open(params)`, params being a dict of its own, and returns a pa
 | displays | `show(lines)`: two str of at most 16 characters; OSError: it does not answer |
 | keys | `async key()`: the next of "0" to "9", "#", "*", "L"; None: there will be no more |
 | store | slots, see phone/store.py |
-| network | `is_up()`; `async up()`: returns when it is; `address_towards(host)`: own IPv4 address, as text |
+| network | `is_up()`; `async up(tell)`: returns when it is, tell(word) says why not yet (phone/screen.py); \
+            `address_towards(host)`: own IPv4 address, as text; \
+            optional `async lost()`: returns when it is up no longer; without it that never happens |
+| time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None |
+| watchdog | optional; see `Unwatched` below |
 
 Every other part finds the settings in `params["settings"]`, and may have `close()`.  A
 module named twice is asked twice and may return one object.  A part that cannot work
 raises BoardError with words for a person.
 
 Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
-renew_spread: ms over which phones spread that are asked to fetch new keys
-(ras/login.py); more as the board's own drivers need.
+built: when the image was made, in seconds from 1970, or 0; renew_spread: ms over which phones
+spread that are asked to fetch new keys (ras/login.py); more as the board's own drivers need.
 """
 
 import json
@@ -37,14 +43,15 @@ from ras.errors import RemoteProtocolError
 from ras.keyfile import split_address
 from ras.login import RENEW_SPREAD
 
-# What "host" without a port means: protocol.md sections 3 and 4.
-_PORTS = {"key_servers": 8443, "gatekeepers": 1719}
+# What "host" without a port means: protocol.md sections 3 and 4, RFC 4330.
+_PORTS = {"key_servers": 8443, "gatekeepers": 1719, "time_server": 123}
 
 DEFAULTS = {
     "key_servers": [],
     "gatekeepers": [],
     "root": b"",
     "events": False,
+    "built": 0,
     "renew_spread": RENEW_SPREAD,
 }
 
@@ -53,8 +60,29 @@ class BoardError(Exception):
     """A part cannot be opened; the text is for a person and says what to do."""
 
 
+class Unwatched:
+    """The watchdog of a board that has none, which is the face of all of them.
+
+    period: ms within which it wants to be fed, or None; cause: why the board started
+    ("power-on", "watchdog", "reset", "soft-reset", "deep-sleep"), or None; last: what was
+    noted last before that, or "".
+    """
+
+    period = None
+    cause = None
+    last = ""
+
+    def feed(self) -> None:
+        """Tell it that the main loop still turns."""
+
+    def note(self, what: str) -> None:
+        """Keep `what` is being done, a word, over a reset."""
+
+
 class Board:
-    """The parts, opened.  name, settings, console, displays, keys, store, network.
+    """The parts, opened.
+
+    name, settings, console, displays, keys, store, network, time (may be None), watchdog.
 
     silent: names of the displays that did not answer.
     """
@@ -64,18 +92,11 @@ class Board:
         self.silent = []
         self._opened = []
         self.settings = dict(DEFAULTS)
-        self.settings.update(self._part(description, "settings", None))
-        self.console = self._part(description, "console", self.settings)
-        self.store = self._part(description, "store", self.settings)
-        self.network = self._part(description, "network", self.settings)
-        self.keys = [self._open(part, self.settings) for part in description.get("keys", ())]
-        self.displays = []
-        for part in description.get("displays", ()):
-            try:
-                self.displays.append(self._open(part, self.settings))
-            except OSError:
-                # A display that does not answer is no reason not to start.
-                self.silent.append(part["module"])
+        try:
+            self._open_all(description)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give back what was opened, last first (a terminal gets its mode back)."""
@@ -83,6 +104,26 @@ class Board:
             part = self._opened.pop()
             if hasattr(part, "close"):
                 part.close()
+
+    def _open_all(self, description: dict) -> None:
+        self.settings.update(self._part(description, "settings", None))
+        settings = self.settings
+        self.console = self._part(description, "console", settings)
+        self.store = self._part(description, "store", settings)
+        self.network = self._part(description, "network", settings)
+        time = description.get("time")
+        self.time = self._open(time, settings) if time else None
+        self.keys = [self._open(part, settings) for part in description.get("keys", ())]
+        self.displays = []
+        for part in description.get("displays", ()):
+            try:
+                self.displays.append(self._open(part, settings))
+            except OSError:
+                # A display that does not answer is no reason not to start.
+                self.silent.append(part["module"])
+        # The last, so that nothing but the main loop lies between it and its first feeding.
+        watchdog = description.get("watchdog")
+        self.watchdog = self._open(watchdog, settings) if watchdog else Unwatched()
 
     def _part(self, description: dict, name: str, settings: "dict | None") -> object:
         part = description.get(name)
@@ -101,11 +142,7 @@ class Board:
         params = dict(part.get("params", ()))
         if settings is not None:
             params["settings"] = settings
-        try:
-            opened = module.open(params)
-        except BaseException:
-            self.close()
-            raise
+        opened = module.open(params)
         self._opened.append(opened)
         return opened
 

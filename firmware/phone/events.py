@@ -16,12 +16,13 @@ MARK = "\x1e"
 
 # event: its members
 FIELDS = {
-    "boot": ("board", "version", "store", "reset"),
+    "boot": ("board", "version", "store", "reset", "doing", "silent"),
     "display": ("lines",),
     "step": ("step", "ext"),
     "reason": ("reason", "server", "status"),
     "key-file": ("server", "suite", "g", "cvm", "gatekeepers"),
-    "clock": ("utc",),
+    "clock": ("utc", "source"),
+    "network": ("state", "address"),
     "ras": ("message", "way", "peer"),
     "registered": ("ext", "gatekeeper", "ttl"),
     "commit": ("ok",),

@@ -50,6 +50,17 @@ REASONS = {
     "keys-lost": ("Stored keys lost", "log in again"),
     # phone/app.py
     "fault": ("Fault in", "%s"),
+    "was-hung": ("Restarted: hung", "%s"),
+    "was-faulty": ("Restarted: fault", "%s"),
+    # a board's network
+    "no-wifi": ("Settings: no", "Wi-Fi network"),
+    "wifi-not-found": ("Wi-Fi network", "not found"),
+    "wifi-security": ("Wi-Fi network:", "other security"),
+    "wifi-password": ("Wi-Fi password", "not accepted"),
+    "wifi-failed": ("Wi-Fi: could", "not join"),
+    "no-address": ("Wi-Fi: no", "address (DHCP)"),
+    "no-cable": ("Network cable or", "DHCP missing"),
+    "network-failed": ("Network failed", "to start"),
 }
 
 _NONE = ("", "")

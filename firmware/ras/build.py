@@ -51,6 +51,23 @@ def gatekeeper_reject(number: int, reason: str, others: "tuple[tuple[str, int], 
     return value
 
 
+def _registration(number: int, ras: tuple, signalling: tuple, time_to_live: int, keep: bool) -> dict:
+    """Return what every RRQ has."""
+    return {
+        "requestSeqNum": number,
+        "protocolIdentifier": H225_V6,
+        "discoveryComplete": True,
+        "callSignalAddress": [to_transport(signalling)],
+        "rasAddress": [to_transport(ras)],
+        "terminalType": _terminal(),
+        "endpointVendor": _VENDOR,
+        "timeToLive": time_to_live,
+        "keepAlive": keep,
+        "willSupplyUUIEs": False,
+        "maintainConnection": False,
+    }
+
+
 def registration_request(
     number: int,
     ext: str,
@@ -59,21 +76,10 @@ def registration_request(
     time_to_live: int,
 ) -> dict:
     """Return a full RRQ's value; time_to_live in seconds."""
-    return {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "discoveryComplete": True,
-        "callSignalAddress": [to_transport(signalling)],
-        "rasAddress": [to_transport(ras)],
-        "terminalType": _terminal(),
-        "terminalAlias": _alias(ext),
-        "endpointVendor": _VENDOR,
-        "timeToLive": time_to_live,
-        "keepAlive": False,
-        "willSupplyUUIEs": False,
-        "maintainConnection": False,
-        "supportsAltGK": 0,
-    }
+    value = _registration(number, ras, signalling, time_to_live, False)
+    value["terminalAlias"] = _alias(ext)
+    value["supportsAltGK"] = 0
+    return value
 
 
 def keep_alive(
@@ -84,20 +90,9 @@ def keep_alive(
     time_to_live: int,
 ) -> dict:
     """Return the value of an RRQ that only keeps a registration alive."""
-    return {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "discoveryComplete": True,
-        "callSignalAddress": [to_transport(signalling)],
-        "rasAddress": [to_transport(ras)],
-        "terminalType": _terminal(),
-        "endpointVendor": _VENDOR,
-        "timeToLive": time_to_live,
-        "keepAlive": True,
-        "endpointIdentifier": identifier,
-        "willSupplyUUIEs": False,
-        "maintainConnection": False,
-    }
+    value = _registration(number, ras, signalling, time_to_live, True)
+    value["endpointIdentifier"] = identifier
+    return value
 
 
 def registration_confirm(

@@ -219,6 +219,30 @@ class Login:
             self._machine.feed("give-up")
             self._effects.append(("prompt", "logged-out"))
 
+    def network_back(self, now: int) -> None:
+        """Take it that the network was away: what was under way starts over, at once.
+
+        The own address may be another one, and nobody knows what was lost on the way; a
+        gatekeeper takes a new registration over the old one.
+        """
+        state = self._machine.state
+        if state in ("opening", "online", "renewing"):
+            self._drop_channel()
+            self._timer = None
+            self._machine.feed("again")
+            self._try_stored()
+        elif state == "stored":
+            self._try_stored()
+        elif state == "proving":
+            self._drop_channel()
+            self._go_back()
+        elif state == "fresh":
+            self._register(self._trial)
+        elif state == "fetching":
+            self._fetch()
+        elif state == "waiting":
+            self._timer = now
+
     def left(self, now: int) -> None:
         """Take it that the endpoint has logged out."""
         if self._machine.state == "leaving":

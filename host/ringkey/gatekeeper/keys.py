@@ -7,6 +7,7 @@ server revokes is dropped, and refused from then on whoever is asked (changes.py
 """
 
 import asyncio
+import hmac
 import random
 import ssl
 import time
@@ -240,7 +241,8 @@ class KeyClient:
         """Tell whether the key comes from a Km that the key server says is in use."""
 
         def named() -> bool:
-            return self._status is not None and found.cvm in self._status.check_values
+            values = self._status.check_values if self._status is not None else ()
+            return any(hmac.compare_digest(found.cvm, value) for value in values)
 
         if not named():
             # Km may have been replaced since we asked for the status; one of many asks again.
@@ -272,7 +274,7 @@ class KeyClient:
                 refused = answer
                 continue
             self._current = index
-            self._quiet_until = 0.0
+            self._quiet_until = 0.0  # somebody answers: the next one need not wait
             return answer
         if refused is not None:
             return refused

@@ -132,6 +132,8 @@ class Counter:
             self._next = self._current.end
         else:
             self._old = ranges
+            if not any(r.end > r.start for r in ranges):
+                return  # none of it is out: nothing to say
             _log.info(
                 "counter_range_begins",
                 file=str(self._path),

@@ -35,7 +35,13 @@ def told(events):
 def test_all_words_fit():
     # The widest things that are put into them: an extension of 16 shown digits is cut, a
     # check value has 6, an HTTP status 3, and the name of a task 9.
-    widest = {"keys": "abcdef", "server-refused": "500", "fault": "datagrams"}
+    widest = {
+        "keys": "abcdef",
+        "server-refused": "500",
+        "fault": "datagrams",
+        "was-hung": "registering",
+        "was-faulty": "datagrams",
+    }
     for table in (screen.STEPS, screen.REASONS):
         for name in table:
             for line in words(name, widest.get(name, "1001")):
@@ -161,8 +167,3 @@ def test_http_dates():
         "Sunday, 06-Nov-94 08:49:37 GMT",
     ):
         assert clock.http_date(wrong) is None, wrong
-
-
-def test_the_floor_never_sets_the_clock_back():
-    assert clock.wall() > 1600000000
-    assert clock.keep_floor(0) is False

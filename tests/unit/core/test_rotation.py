@@ -234,6 +234,28 @@ def test_a_channel_that_breaks_while_keys_are_fetched():
     assert phone.store.cvm == site.cvm
 
 
+def test_a_network_that_was_away_in_the_midst_of_it():
+    for wanted in ("renewing", "proving"):
+        net, phone, gatekeeper, site = online()
+        before = phone.store
+        rotate(site, gatekeeper)
+        net.run(net.now + 4 * MINUTE, lambda phone=phone: phone.registration.fetch_soon)
+        held = []
+        real, phone.login.keys = phone.login.keys, lambda keyfile, now, held=held: held.append(keyfile)
+        net.run(3 * HOUR, lambda held=held: held)
+        phone.login.keys = real
+        if wanted == "proving":
+            phone.login.keys(held.pop(), net.now)
+        assert phone.login.state == wanted
+        phone.login.network_back(net.now)
+        assert phone.login.state == "stored"
+        net.run(net.now + MINUTE, lambda phone=phone: phone.login.state == "online")
+        assert phone.login.state == "online"
+        assert phone.store is before
+        net.run(net.now + 3 * HOUR, lambda phone=phone, site=site: phone.store.cvm == site.cvm)
+        assert phone.store.cvm == site.cvm
+
+
 def test_no_urq_to_a_phone_that_has_registered_anew_from_the_same_place():
     net, phone, gatekeeper, site = online()
     sid = phone.registration.sid.hex()
