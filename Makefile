@@ -6,6 +6,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 SITE ?= site
+# Tests that have a longer variant.
+LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py
 export MICROPYTHON
 unexport PYTHONPATH
 
@@ -77,6 +79,10 @@ test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
 .PHONY: bench-keyserver
 bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs nginx and ab), on 127.0.0.1
 	@PYTHONPATH=tools $(BIN)/python tools/bench/keyserver.py $(BENCH_ARGS)
+
+.PHONY: test-long
+test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate (half an hour)
+	@RINGKEY_LONG=1 $(BIN)/python -m pytest -s --timeout 3600 $(LONG) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Run ruff and mypy

@@ -39,6 +39,11 @@ def open(params: dict) -> dict:  # noqa: A001  (every driver's entry is called o
         "events": bool(found.get("events")),
         "state": options.get("state") or _beside(base, found.get("state") or "state"),
     }
+    spread = found.get("renew_spread")
+    if spread is not None:
+        if not isinstance(spread, int) or spread < 0:
+            raise BoardError(path + ': "renew_spread" is a number of milliseconds')
+        settings["renew_spread"] = spread
     root = found.get("root")
     if root:
         root = _beside(base, root)

@@ -22,7 +22,7 @@ from phone.datagram import DatagramSocket
 from phone.events import Events, ras_kind
 from phone.network import Network
 from phone.prompt import Prompt
-from phone.restart import note_end, tell_start
+from phone.restart import Fault, note_end, tell_start
 from phone.screen import Screen, words
 from phone.store import DAMAGED, Store, StoreError
 from ras import q931
@@ -39,19 +39,6 @@ NOTICE = const(4000)  # ms that a reason stays on the display before the prompt
 _LONGEST_SLEEP = const(3600000)
 # ms.  A sleep as long as this that nobody has cut short is a quiet moment: the heap is tidied up.
 _QUIET = const(500)
-
-
-class Fault(Exception):
-    """A bug, or a platform that failed.  step: what was going on; kind: the exception's class name.
-
-    The exception itself is in `cause`: not to be printed where others read along.
-    """
-
-    def __init__(self, step: str, cause: BaseException) -> None:
-        super().__init__(step)
-        self.step = step
-        self.kind = type(cause).__name__
-        self.cause = cause
 
 
 class Phone:
@@ -72,7 +59,7 @@ class Phone:
         self._prompt = Prompt()
         self._prompting = False
         self._notice = None  # until when a reason stays on the display
-        self._login = Login(os.urandom)
+        self._login = Login(os.urandom, board.settings["renew_spread"])
         self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
         self._ext = ""
         self._status = 0  # of the last HTTP answer that refused
@@ -86,6 +73,7 @@ class Phone:
             "prompt": self._do_prompt,
             "show": self._do_show,
             "fetch": self._do_fetch,
+            "renew": self._do_renew,
             "register": self._do_register,
             "unregister": self._do_unregister,
             "commit": self._do_commit,
@@ -241,6 +229,7 @@ class Phone:
 
     def _key(self, key: str, now: int) -> None:
         if not self._prompting:
+            self._login.touched(now)
             if key == "L":
                 self._login.log_out(now)
             return
@@ -286,6 +275,9 @@ class Phone:
                 ttl=registration.time_to_live,
             )
             self._login.registered(registration, now)
+        elif name == "fetch-soon":
+            self.events.tell("fetch-soon")
+            self._login.fetch_soon(now)
         elif name == "refused":
             self._login.refused(event[1], now)
         elif name == "no-answer":
@@ -318,6 +310,9 @@ class Phone:
         self._ext = ext
         self._status = 0
         self._start("work", self._fetch(ext))
+
+    async def _do_renew(self, ext: str) -> None:
+        self._start("work", self._fetch(ext, quietly=True))
 
     async def _do_register(self, record: object, gatekeepers: tuple) -> None:
         self._ext = record.ext
@@ -354,12 +349,16 @@ class Phone:
 
     # -- what takes its time
 
-    async def _fetch(self, ext: str) -> None:
-        await self._until_network()
-        await self._ask_time()
+    async def _fetch(self, ext: str, quietly: bool = False) -> None:
+        """Fetch keys.  quietly: beside a registration, which is what the display goes on to show."""
+        if not quietly:
+            await self._until_network()
+            await self._ask_time()
         settings = self._settings
         try:
-            fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
+            fetched = await keyfetch.fetch(
+                settings["key_servers"], ext, settings["root"], self._not_fetched if not quietly else None
+            )
         except keyfetch.FetchError as error:
             self._status = error.status
             if self._network.is_up:  # else it is fetched anew as soon as that is back
@@ -374,7 +373,8 @@ class Phone:
             cvm=keys.cvm,
             gatekeepers=[join_address(*address) for address in keys.gatekeepers],
         )
-        self._screen.step("keys", keys.cvm.hex())
+        if not quietly:
+            self._screen.step("keys", keys.cvm.hex())
         if fetched.utc is not None and self._wall.prove(fetched.utc):
             self.events.tell("clock", utc=fetched.utc, source="key-server")
         self._login.keys(keys, self._clock.now())

@@ -32,8 +32,8 @@ module named twice is asked twice and may return one object.  A part that cannot
 raises BoardError with words for a person.
 
 Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
-built: when the image was made, in seconds from 1970, or 0; more as the board's own drivers
-need.
+built: when the image was made, in seconds from 1970, or 0; renew_spread: ms over which phones
+spread that are asked to fetch new keys (ras/login.py); more as the board's own drivers need.
 """
 
 import json
@@ -41,11 +41,19 @@ import sys
 
 from ras.errors import RemoteProtocolError
 from ras.keyfile import split_address
+from ras.login import RENEW_SPREAD
 
 # What "host" without a port means: protocol.md sections 3 and 4, RFC 4330.
 _PORTS = {"key_servers": 8443, "gatekeepers": 1719, "time_server": 123}
 
-DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False, "built": 0}
+DEFAULTS = {
+    "key_servers": [],
+    "gatekeepers": [],
+    "root": b"",
+    "events": False,
+    "built": 0,
+    "renew_spread": RENEW_SPREAD,
+}
 
 
 class BoardError(Exception):

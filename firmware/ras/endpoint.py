@@ -7,6 +7,7 @@ Without I/O.  Times are milliseconds.  What it was asked to do ends in an event 
     ("confirmed", address)    its GCF has verified
     ("registered", Registration)
     ("refreshed",)            a keepAlive was confirmed
+    ("fetch-soon",)           and the gatekeeper asks for new keys with it, for the first time
     ("refused", code)         an error code of profile.py; no other gatekeeper is left to ask
     ("no-answer",)            from any gatekeeper
     ("ended", reason)         of a registration: an UnregRequestReason, "no-answer" or "rejected"
@@ -248,6 +249,10 @@ class Endpoint:
             self._registration.time_to_live = self._life(value)
             self._clear_request()
             self._events.append(("refreshed",))
+            asked = found.get(profile.REFRESH) == b"\x01"
+            if asked and not self._registration.fetch_soon:
+                self._events.append(("fetch-soon",))
+            self._registration.fetch_soon = asked
             self._schedule_refresh(now)
             return
         signalling = None

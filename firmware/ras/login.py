@@ -5,6 +5,7 @@ pieces") that an adapter carries out and reports back.  Times are milliseconds.
 
     ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/screen.py, or None
     ("fetch", ext)        fetch a key file
+    ("renew", ext)        likewise, beside a registration that goes on: nothing is shown
     ("register", record, gatekeepers)
     ("commit", record) ("erase",)
     ("open", registration) ("close",)    the signalling channel
@@ -34,6 +35,10 @@ REOPEN_LONGEST = const(30000)
 # After so many attempts the gatekeeper has surely forgotten SID and Ks: register anew.
 REOPEN_TRIES = const(4)
 
+# ms over which the phones of a site spread when they are asked to fetch new keys: 10,000 of
+# them come three a second, which a key server on a Raspberry Pi has room for.
+RENEW_SPREAD = const(3600000)
+
 _REFUSALS = {
     profile.UNKNOWN_EXTENSION: "unknown-extension",
     profile.OTHER_GATEKEEPER: "other-gatekeeper",
@@ -47,10 +52,13 @@ _COME_BACK = ("reregistrationRequired", "ttlExpired", "maintenance", "no-answer"
 
 
 class Login:
-    """The machine.  random: `random(n) -> bytes`, for jitter only."""
+    """The machine.  random: `random(n) -> bytes`, for jitter only; spread: ms, RENEW_SPREAD."""
 
-    def __init__(self, random) -> None:
+    def __init__(self, random, spread: int = RENEW_SPREAD) -> None:
         self._random = random
+        self._spread = spread
+        self._renew_at = None  # when new keys are to be fetched beside the registration
+        self._quietly = False  # a renewal is under way, and the display stays as it is
         self._machine = Machine("login", LOGIN, "off")
         self._effects = []
         self._timer = None
@@ -85,6 +93,8 @@ class Login:
             self._try_stored()
         elif self._machine.state == "opening":
             self._open()
+        elif self._machine.state == "online":
+            self._renew()
 
     # -- the user
 
@@ -110,7 +120,7 @@ class Login:
 
     def touched(self, now: int) -> None:
         """Put off what would take the prompt away from a user who is at it."""
-        if self._machine.state == "waiting":
+        if self._machine.state == "waiting" or (self._machine.state == "online" and self._timer is not None):
             self._timer = max(self._timer or 0, now + RETRY_FIRST)
 
     def log_out(self, now: int) -> None:
@@ -133,28 +143,28 @@ class Login:
 
     def keys(self, keyfile: KeyFile, now: int) -> None:
         """Take the key file that was fetched."""
+        if self._machine.state == "renewing":
+            self._renewed(keyfile, now)
+            return
         if self._machine.state != "fetching":
             return
         if not fits(keyfile.g, self._ext):  # a key of another extension could never register
             self._give_up("bad-key-file", now)
             return
         self._machine.feed("keys")
-        self._trial = Record(
-            self._ext,
-            self._pin,
-            keyfile.suite,
-            keyfile.g,
-            keyfile.kg,
-            keyfile.cvm,
-            authentication_key(keyfile.suite, keyfile.kg, self._pin),
-            keyfile.gatekeepers,
-        )
-        self._register(self._trial)
+        self._try(keyfile)
 
     def no_keys(self, reason: str, now: int) -> None:
         """Take it that no key server gave keys; what keys there are stay."""
         if self._machine.state == "fetching":
             self._give_up(reason, now)
+        elif self._machine.state == "renewing":
+            self._stay(now)
+
+    def fetch_soon(self, now: int) -> None:
+        """Take it that the gatekeeper asks for new keys: at a moment of this phone's own."""
+        if self._renew_at is None:
+            self._plan_renewal(now, 0)
 
     # -- registration
 
@@ -165,6 +175,9 @@ class Login:
         self._registration = registration
         self._retry = RETRY_FIRST
         self._opened = 0
+        self._renew_at = None
+        if registration.fetch_soon:
+            self._plan_renewal(now, 0)
         if self._machine.feed("registered") == "committing":
             self._effects.append(("commit", self._trial))
         else:
@@ -172,6 +185,9 @@ class Login:
 
     def refused(self, code: int, now: int) -> None:
         """Take the error code with which the last gatekeeper has refused."""
+        if self._machine.state == "proving":
+            self._go_back()
+            return
         if self._machine.state not in ("stored", "fresh"):
             return
         reason = _REFUSALS.get(code, "refused")
@@ -182,7 +198,9 @@ class Login:
 
     def no_answer(self, now: int) -> None:
         """Take it that no gatekeeper answered."""
-        if self._machine.state == "stored" and not self._fetched_again:
+        if self._machine.state == "proving":
+            self._go_back()
+        elif self._machine.state == "stored" and not self._fetched_again:
             self._fetch_again("no-answer")
         elif self._machine.state in ("stored", "fresh"):
             # With fresh keys, silence is what a wrong PIN gets.
@@ -208,13 +226,16 @@ class Login:
         gatekeeper takes a new registration over the old one.
         """
         state = self._machine.state
-        if state in ("opening", "online"):
+        if state in ("opening", "online", "renewing"):
             self._drop_channel()
             self._timer = None
             self._machine.feed("again")
             self._try_stored()
         elif state == "stored":
             self._try_stored()
+        elif state == "proving":
+            self._drop_channel()
+            self._go_back()
         elif state == "fresh":
             self._register(self._trial)
         elif state == "fetching":
@@ -250,18 +271,22 @@ class Login:
         if self._machine.allows("open"):
             self._machine.feed("open")
             self._opened = 0
-            self._timer = None
+            self._timer = self._renew_at
+            self._quietly = False
             self._effects.append(("show", "registered"))
 
     def channel_failed(self, now: int) -> None:
         """Take it that the channel could not be opened, or did not stay open."""
-        if self._machine.state == "online":
+        if self._machine.state in ("online", "renewing"):
+            if self._machine.state == "renewing":
+                self._plan_renewal(now, 0)  # what is being fetched now comes to nothing
             self._machine.feed("closed")
         elif self._machine.allows("failed"):
             self._machine.feed("failed")
         else:
             return
         self._opened += 1
+        self._quietly = False
         if self._opened >= REOPEN_TRIES and self._record is not None:
             self._machine.feed("again")
             self._effects.append(("close",))
@@ -272,7 +297,51 @@ class Login:
         wait = min(REOPEN_FIRST << self._opened, REOPEN_LONGEST)
         self._timer = now + wait + self._jitter(wait)
 
+    # -- keys of the next generation
+
+    def _plan_renewal(self, now: int, least: int) -> None:
+        self._renew_at = now + least + self._jitter(self._spread)
+        if self._machine.state == "online":
+            self._timer = self._renew_at
+
+    def _renew(self) -> None:
+        self._renew_at = None
+        self._machine.feed("renew")
+        self._ext, self._pin = self._record.ext, self._record.pin
+        self._effects.append(("renew", self._ext))
+
+    def _renewed(self, keyfile: KeyFile, now: int) -> None:
+        """Register with the new keys; the stored ones stay until that has been granted."""
+        if keyfile.cvm == self._record.cvm or not fits(keyfile.g, self._ext):
+            self._stay(now)  # this key server is not as far as the gatekeeper
+            return
+        self._machine.feed("keys")
+        self._quietly = True
+        self._try(keyfile)
+
+    def _stay(self, now: int) -> None:
+        self._machine.feed("stay")
+        self._plan_renewal(now, self._spread // 2)
+
+    def _go_back(self) -> None:
+        """Register with the stored keys again: the new ones were not taken."""
+        self._machine.feed("back")
+        self._try_stored()
+
     # -- what they share
+
+    def _try(self, keyfile: KeyFile) -> None:
+        self._trial = Record(
+            self._ext,
+            self._pin,
+            keyfile.suite,
+            keyfile.g,
+            keyfile.kg,
+            keyfile.cvm,
+            authentication_key(keyfile.suite, keyfile.kg, self._pin),
+            keyfile.gatekeepers,
+        )
+        self._register(self._trial)
 
     def _fetch(self) -> None:
         self._effects.append(("show", "fetching"))
@@ -289,17 +358,20 @@ class Login:
     def _try_stored(self) -> None:
         self._trial = None
         self._fetched_again = False
+        self._quietly = False
         self._register(self._record)
 
     def _register(self, record: Record) -> None:
-        self._effects.append(("show", "registering"))
+        if not self._quietly:
+            self._effects.append(("show", "registering"))
         gatekeepers = record.gatekeepers
         if self._registration is not None:
             gatekeepers = gatekeepers + tuple([a for a in self._registration.others if a not in gatekeepers])
         self._effects.append(("register", record, gatekeepers))
 
     def _open(self) -> None:
-        self._effects.append(("show", "opening"))
+        if not self._quietly:
+            self._effects.append(("show", "opening"))
         self._effects.append(("open", self._registration))
 
     def _drop_channel(self) -> None:

@@ -1,7 +1,7 @@
 """The gatekeeper's side of RAS: verifies, registers, keeps alive, unregisters.
 
 Without I/O.  Times are milliseconds.  What it can not know it asks for with an event,
-("lookup", ticket, ext, g, suite name, kind), and gets by `provide`.  Its other events tell
+("lookup", ticket, ext, g, suite name, kind, cvm), and gets by `provide`.  Its other events tell
 what happened, for logs and for the signalling channel:
 
     ("request", source, ext) ("confirmed", source, ext)      GRQ came, GCF went
@@ -135,10 +135,21 @@ class Registrar:
 
     # -- what the gatekeeper tells
 
-    def set_site(self, cvms: "tuple[bytes, ...]", servers: "tuple[bytes, ...]" = ()) -> None:
-        """Set the check values of the Km that are in force and the key servers' ids (none: any)."""
+    def set_site(
+        self,
+        cvms: "tuple[bytes, ...]",
+        servers: "tuple[bytes, ...]" = (),
+        current: "tuple[bytes, ...] | None" = None,
+    ) -> None:
+        """Set the check values of the Km that are in force and the key servers' ids (none: any).
+
+        current: those of them that new keys come from; phones with keys of another one are told
+        to fetch new ones.  None: all of them.
+        """
         self._cvms = tuple(cvms)
         self._servers = tuple(servers)
+        outdated = () if current is None else [cvm for cvm in self._cvms if cvm not in current]
+        self._registrations.outdated = tuple(outdated)
 
     def psk(self, identity: str) -> "bytes | None":
         """Return Ks for a signalling channel's identity (SID in lower-case hex), or None."""
@@ -248,7 +259,9 @@ class Registrar:
         self._ticket += 1
         self._pending[self._ticket] = asked
         self._asking.add((source, message.octets))
-        self._events.append(("lookup", self._ticket, ext, found[profile.G], suite.name, message.kind))
+        self._events.append(
+            ("lookup", self._ticket, ext, found[profile.G], suite.name, message.kind, found[profile.CVM_ID])
+        )
 
     def provide(self, ticket: int, lookup: Lookup, now: int) -> None:
         """Take the answer to a ("lookup", ticket, …)."""
@@ -302,9 +315,10 @@ class Registrar:
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(others=self.settings.others), now, ka)
             return
         if old is not None:
-            self._registrations.replace(old, found[profile.G], now)
+            self._registrations.replace(old, found[profile.G], asked.source, now)
         held = Held(self._random(8).hex(), asked.ext, found[profile.G], asked.suite, asked.source)
         held.sid = self._random(NONCE).hex()
+        held.cvm = found[profile.CVM_ID]
         held.ka = ka
         held.rg = found[profile.RG]
         held.ks = session_key(asked.suite, lookup.kg, lookup.pin, found[profile.RE], held.rg)
@@ -319,6 +333,7 @@ class Registrar:
             profile.RG: held.rg,
             profile.SID: bytes.fromhex(held.sid),
         }
+        self._registrations.ask_to_fetch(held, elements)
         self._answer(asked.message, asked.source, profile.seal(RCF, answer, elements, held.suite, ka), now)
         self._events.append(("registered", held, old))
 

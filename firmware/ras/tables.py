@@ -55,7 +55,9 @@ REGISTRATION = {
 
 # The phone as a whole (protocol.md section 6).  "stored" and "fresh" are registrations
 # tried with keys of the store, and with keys fetched just now; "waiting" shows the prompt
-# too, but goes back to the stored keys by itself after a while.
+# too, but goes back to the stored keys by itself after a while.  "renewing" is online, and
+# fetches keys of the next generation beside it; "proving" registers with them, while the
+# gatekeeper still holds the registration with the stored ones.
 LOGIN = {
     ("off", "empty"): "prompting",
     ("off", "stored"): "stored",
@@ -91,6 +93,16 @@ LOGIN = {
     ("online", "again"): "stored",
     ("online", "give-up"): "prompting",
     ("online", "log-out"): "leaving",
+    ("online", "renew"): "renewing",
+    ("renewing", "keys"): "proving",
+    ("renewing", "stay"): "online",
+    ("renewing", "closed"): "opening",
+    ("renewing", "again"): "stored",
+    ("renewing", "give-up"): "prompting",
+    ("renewing", "log-out"): "leaving",
+    ("proving", "registered"): "committing",
+    ("proving", "back"): "stored",
+    ("proving", "log-out"): "leaving",
     ("leaving", "left"): "prompting",
 }
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keyserver_client import Client, kg_of, request
 from ras import keys, sealedfile
+from sites import seed_of
 
 SERVE = ("keyserver", "serve")
 SECRET = b"NOBODY-MAY-READ-THIS"
@@ -324,6 +325,7 @@ def raw(client, line, fields=()):
 
 def test_no_path_leads_out(client):
     seed = (client.site / "keyserver" / "seed").read_text().strip().encode()
+    clear = seed_of(client.site)
     seen = set()
 
     @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
@@ -336,6 +338,8 @@ def test_no_path_leads_out(client):
         seen.update(status)
         assert SECRET not in answer
         assert seed not in answer
+        assert clear not in answer
+        assert clear.hex().encode() not in answer
         assert b"root:" not in answer
         if status == [b"200"]:
             body = answer.partition(b"\r\n\r\n")[2]

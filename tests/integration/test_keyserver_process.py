@@ -245,7 +245,7 @@ def test_a_copied_site_begins_a_range_of_its_own(site, run_service, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(site, copy)
     second = run_service(copy, *SERVE)
-    second.wait_for("counter_range_begun")
+    second.wait_for("counter_range_begins")
     theirs = Client(second).fetch()["G"]
     assert abs(int(theirs[20:], 16) - int(ours[-1][20:], 16)) > 1 << 31
     assert Client(second).look_up(ours[0], "100")[0] == 200

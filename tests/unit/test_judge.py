@@ -13,6 +13,7 @@ from ras import keys, profile
 from ras.endpoint import Endpoint
 from ras.record import Record
 from ras.registrar import Lookup, Registrar, Settings
+from ringkey.keyserver import keyring, sealing
 
 SEED = bytes(range(32))
 SUITE = keys.SHA256
@@ -111,7 +112,8 @@ def test_another_seed(jury):
 
 def test_forged_rejects(jury, tmp_path):
     (tmp_path / "keyserver").mkdir()
-    (tmp_path / "keyserver" / "seed").write_text(SEED.hex())
+    seal = sealing.new_key_file(tmp_path / "keyserver" / "seed.key")
+    keyring.write(tmp_path / "keyserver" / "seed", keyring.first(SEED, seal))
     request = Pair().register()[0]
     complaints(jury, [request])
     for signed in (True, False):

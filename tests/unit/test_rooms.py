@@ -33,7 +33,8 @@ ROOMS = {
     "host/ringkey/keyserver": (
         *HOST,
         STANDARD,
-        *("aiohttp", "cryptography", "jinja2", "prometheus_client"),
+        *("aiohttp", "alembic", "cryptography", "jinja2", "mnemonic", "prometheus_client"),
+        *("shamir_mnemonic", "sqlalchemy"),
     ),
     "host/ringkey/gatekeeper": (
         *HOST,
@@ -45,7 +46,8 @@ ROOMS = {
         "sslpsk3",
         "yarl",
     ),
-    "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
+    "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
+    "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography", "sqlalchemy"),
     "tools": ("ringkey", "ras", "bench", "harness", "image", "flashing", STANDARD, "serial"),
     "tools/image": (
         *("ringkey", "ras.keyfile", "ras.errors", "image", STANDARD),
@@ -58,8 +60,8 @@ ROOMS = {
 # know each other, and nobody but the command line knows the command line.
 WITHIN = {
     "host/ringkey/site": ("ringkey.site", "ringkey.errors", "ringkey.log"),
-    "host/ringkey/keyserver": ("ringkey.keyserver", "ringkey.site", "ringkey.errors", "ringkey.log"),
-    "host/ringkey/gatekeeper": ("ringkey.gatekeeper", "ringkey.site", "ringkey.errors", "ringkey.log"),
+    "host/ringkey/keyserver": ("ringkey.keyserver", "ringkey.site", "ringkey.database"),
+    "host/ringkey/gatekeeper": ("ringkey.gatekeeper", "ringkey.site", "ringkey.database"),
 }
 
 

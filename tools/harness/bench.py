@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringkey.gatekeeper import control
+from ringkey.keyserver import keyring
+from ringkey.site import control
 
 from harness import judge, sites
 from harness.errors import HarnessError
@@ -185,18 +186,20 @@ class Bench:
 
     def new_seed(self) -> None:
         """Give the site another seed, for this test: another Km, and none of the old one's keys."""
-        (self.path / "keyserver" / "seed").write_text(secrets.token_hex(32) + "\n")
+        file = self.path / "keyserver" / "seed"
+        seal = judge.keyring_of(self.path).seal
+        keyring.write(file, keyring.first(secrets.token_bytes(keyring.SEED), seal))
         self.keyserver.restart()
         self.gatekeeper.restart()
 
     def end_registration(self, ext: str, reason: str = "undefinedReason") -> bool:
         """End a registration by the gatekeeper; tell whether there was one."""
-        answer = control.ask(self.path / "run", "end", ext=ext, reason=reason)
+        answer = control.ask(self.path / "run", "gatekeeper", "end", ext=ext, reason=reason)
         return bool(answer and answer["ended"])
 
     def registrations(self) -> "list[dict[str, Any]]":
         """Return the registrations that the gatekeeper holds."""
-        answer = control.ask(self.path / "run", "registrations")
+        answer = control.ask(self.path / "run", "gatekeeper", "registrations")
         return [] if answer is None else list(answer["registrations"])
 
     def rotate(self) -> str:

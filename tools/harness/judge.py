@@ -12,6 +12,9 @@ from pathlib import Path
 from ras import keys, profile
 from ras.errors import RemoteProtocolError
 from ras.message import GCF, GRJ, GRQ, RCF, RRJ, RRQ, UCF, URQ, Message, decode_message, verify
+from ringkey.errors import UserError
+from ringkey.keyserver import keyring
+from ringkey.keyserver.keyring import Keyring
 
 from harness.faults import UP, Address, Datagram
 
@@ -136,9 +139,14 @@ class Judge:
 def seeds_of(site: Path) -> list[bytes]:
     """Return the seeds that a site has, none where they lie elsewhere or are not to be read."""
     try:
-        return [bytes.fromhex((site / "keyserver" / "seed").read_text())]
-    except (OSError, ValueError):
+        return [one.seed for one in keyring_of(site).generations]
+    except (OSError, UserError):
         return []
+
+
+def keyring_of(site: Path) -> Keyring:
+    """Return the seeds of a site that has them sealed under its key file; raises UserError, OSError."""
+    return keyring.read(site / "keyserver" / "seed", site / "keyserver" / "seed.key", str)
 
 
 def check_values(seeds: list[bytes]) -> set[str]:

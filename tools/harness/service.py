@@ -22,7 +22,8 @@ class Service:
 
     site: the site's directory; args: the sub-command; on_event, on_line: called in a reader
     thread with each event of the log, and with each other line; warnings: what Python's -W
-    gets; program: what to run instead of `python -m ringkey`: it gets the same arguments.
+    gets; program: what to run instead of `python -m ringkey`: it gets the same arguments; typed:
+    its standard input.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Service:
         environment: "Mapping[str, str] | None" = None,
         warnings: str = "default",
         program: "Sequence[str] | None" = None,
+        typed: "str | None" = None,
     ) -> None:
         self.site = site
         self.args = args
@@ -47,11 +49,14 @@ class Service:
                 *("--site", str(site), "--log-format", "json", *args),
             ],
             env={**(os.environ if environment is None else environment), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if typed is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        if typed is not None and self.process.stdin is not None:
+            self.process.stdin.write(typed)
+            self.process.stdin.close()
         self._open = 2
         self._lock = threading.Lock()
         self._threads = [

@@ -36,10 +36,12 @@ def write_settings(
     gatekeepers: Sequence[str] = (),
     *,
     events: bool = True,
+    renew_spread: "int | None" = None,
 ) -> Path:
     """Write the settings of a unix phone into `folder`, made if need be; return their path.
 
-    root: the site's root certificate, DER; key_servers, gatekeepers: "host:port".
+    root: the site's root certificate, DER; key_servers, gatekeepers: "host:port";
+    renew_spread: ms, see firmware/ras/login.py.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "phone.json"
@@ -50,6 +52,8 @@ def write_settings(
         "state": "state",
         "events": events,
     }
+    if renew_spread is not None:
+        settings["renew_spread"] = renew_spread
     path.write_text(json.dumps(settings, indent=1) + "\n")
     (folder / "state").mkdir(mode=0o700, exist_ok=True)
     return path

@@ -18,7 +18,7 @@ from typing import Protocol
 from ringkey import __version__, log
 from ringkey.cli import Options
 from ringkey.errors import UserError
-from ringkey.site import files, runtime
+from ringkey.site import files, process, runtime
 
 _log = log.get("ringkey")
 
@@ -40,6 +40,7 @@ def run(options: Options, services: Mapping[str, Callable[[], Service]]) -> None
 
     services: name ("keyserver", "gatekeeper") to what makes it, in the order of starting.
     """
+    process.hide()
     log.configure(options.log_format, options.log_file)
     asyncio.run(_run(options, services))
 

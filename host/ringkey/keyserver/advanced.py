@@ -12,7 +12,9 @@ from aiohttp import web
 
 from ringkey import log
 from ringkey.keyserver import batch, keyfiles, query
-from ringkey.keyserver.agent import Agent, DeviceKey, Refused
+from ringkey.keyserver.agent import DeviceKey, Refused
+from ringkey.keyserver.changes import Changes
+from ringkey.keyserver.desk import Desk
 from ringkey.keyserver.serving import SAID
 from ringkey.keyserver.upload_routes import UploadRoutes
 from ringkey.keyserver.uploads import Uploads
@@ -22,7 +24,11 @@ from ringkey.site.keyserver_tables import GATEKEEPER_NAME, Scopes
 KEYS = "/keys/kkg.json"
 LOOK_UP = "/keys/lookup.json"
 STATUS = "/status.json"
+CHANGES = "/changes.jsonl"
 _STATUS_OF = {"malformed": 400, "not-allowed": 403, "not-issued": 404, "other-extension": 409, "revoked": 410}
+
+# Characters of a path that are worth a line.
+MAX_PATH = 200
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = log.get("ringkey.keyserver.advanced")
@@ -31,11 +37,13 @@ _log = log.get("ringkey.keyserver.advanced")
 class AdvancedService:
     """The application behind port 8444.
 
-    scopes: which gatekeeper may ask for which extensions; uploads: None where they may write no files.
+    scopes: which gatekeepers there are; uploads: None where they may write no files.
     """
 
-    def __init__(self, agent: Agent, scopes: Scopes, uploads: Uploads | None = None) -> None:
-        self._agent = agent
+    def __init__(self, desk: Desk, changes: Changes, scopes: Scopes, uploads: Uploads | None = None) -> None:
+        self._desk = desk
+        self._agent = desk.agent
+        self._changes = changes
         self._scopes = scopes
         self._uploads = uploads
         self.looked_up: Counter[str] = Counter()  # keys by outcome, for the metrics
@@ -46,6 +54,8 @@ class AdvancedService:
         app.router.add_get(KEYS, self._key, allow_head=False)
         app.router.add_post(LOOK_UP, self._keys)
         app.router.add_get(STATUS, self._status, allow_head=False)
+        app.router.add_get(CHANGES, self._changes.serve, allow_head=False)
+        app.on_shutdown.append(self._changes.end)
         if self._uploads is not None:
             UploadRoutes(self._uploads, lambda request: str(_name(request))).add_to(app)
         app.on_response_prepare.append(_headers)
@@ -55,18 +65,19 @@ class AdvancedService:
         try:
             g = query.g(request.query)
             ext = query.extension(request.query)
+            cvm = query.check_value(request.query)
             if g is None or ext is None:
                 raise query.Malformed("g and ext are both needed")
         except query.Malformed as e:
             return _error("malformed", str(e))
         try:
-            key = self._look_up(_name(request) or "", g, ext)
+            key = self._look_up(request, g, ext, cvm)
         except Refused as e:
             _log.warning("look_up_refused", gatekeeper=_name(request), ext=ext, g=g.hex(), reason=e.code)
             return _error(e.code, e.detail)
         request[SAID] = True
         _log.info("key_looked_up", gatekeeper=_name(request), ext=ext, g=g.hex())
-        return web.json_response(keyfiles.for_gatekeeper(self._agent.suite, self._agent.cvm, key))
+        return web.json_response(keyfiles.for_gatekeeper(self._agent.suite, key.cvm, key))
 
     async def _keys(self, request: web.Request) -> web.Response:
         name = _name(request) or ""
@@ -75,7 +86,7 @@ class AdvancedService:
         except query.Malformed as e:
             return _error("malformed", str(e))
         answer = batch.answer(
-            self._agent.suite.name, self._agent.cvm, wanted, lambda g, ext: self._look_up(name, g, ext)
+            self._agent.suite.name, wanted, lambda g, ext, cvm: self._look_up(request, g, ext, cvm)
         )
         request[SAID] = True
         # One line for all of them, with each in it: who asked for what.
@@ -92,9 +103,13 @@ class AdvancedService:
         name = _name(request)
         if not name:
             _log.warning("not_a_gatekeeper", source=request.remote, path=request.path)
+            self._desk.ledger.refusal("not-a-gatekeeper", source=request.remote, path=request.path[:MAX_PATH])
             return _error("not-allowed", "this certificate is not a gatekeeper's")
         if not self._scopes.knows(name):
             _log.warning("unknown_gatekeeper", source=request.remote, gatekeeper=name, path=request.path)
+            self._desk.ledger.refusal(
+                "unknown-gatekeeper", gatekeeper=name, source=request.remote, path=request.path[:MAX_PATH]
+            )
             return _error("not-allowed", f"no gatekeeper {name} here ([keyserver.scopes])")
         try:
             return await handler(request)
@@ -105,12 +120,9 @@ class AdvancedService:
                 answer.headers["Allow"] = e.headers["Allow"]
             return answer
 
-    def _look_up(self, gatekeeper: str, g: bytes, ext: str) -> DeviceKey:
+    def _look_up(self, request: web.Request, g: bytes, ext: str, cvm: bytes | None) -> DeviceKey:
         try:
-            # Before the agent is asked: what exists outside its extensions is not its to know.
-            if not self._scopes.may(gatekeeper, ext):
-                raise Refused("not-allowed", f"gatekeeper {gatekeeper} may not ask for extension {ext}")
-            key = self._agent.look_up(g, ext)
+            key = self._desk.look_up(g, ext, cvm, gatekeeper=_name(request) or "", source=request.remote)
         except Refused as e:
             self.looked_up[e.code] += 1
             raise
@@ -119,7 +131,7 @@ class AdvancedService:
 
     async def _status(self, _request: web.Request) -> web.Response:
         agent = self._agent
-        return web.json_response(keyfiles.status(agent.suite, (agent.cvm,), agent.servers))
+        return web.json_response(keyfiles.status(agent.suite, agent.check_values, agent.servers))
 
 
 def gatekeeper_name(certificate: Mapping[str, Any] | None) -> str | None:

@@ -1,10 +1,11 @@
 """Many look-ups in one request: `POST /keys/lookup.json` of the Advanced Secure File Service.
 
-    {"keys": [{"g": HEX, "ext": EXT}, ...]}   1 to MAX_BATCH of them
+    {"keys": [{"g": HEX, "ext": EXT, "cvm": HEX}, ...]}   1 to MAX_BATCH of them; "cvm" may be left out
     {"version": 1, "suite": ..., "keys": [{"g", "ext", "kg", "cvm"} or {"g", "ext", "error", "detail"}, ...]}
 
 in the same order.  One that is refused refuses no other; one that is malformed refuses all, since
-whoever sent it has a fault that should be seen.
+whoever sent it has a fault that should be seen.  Each key's own check value is beside it: keys of
+several generations may be in one answer.
 """
 
 import json
@@ -18,15 +19,17 @@ from ringkey.keyserver.agent import DeviceKey, Refused
 # request is answered, and 90 KB.
 MAX_BATCH = 512
 # Octets of a request: MAX_BATCH entries of g and EXT with the longest EXT, and room for spaces.
-MAX_REQUEST = MAX_BATCH * 128
+MAX_REQUEST = MAX_BATCH * 144
 # Octets and nesting that JSON of this form has; deeper is not parsed at all.
 _OPENING = (b"[", b"{")
 
-LookUp = Callable[[bytes, str], DeviceKey]
+Wanted = tuple[bytes, str, bytes | None]
+"""g, EXT, and the check value that the phone has sent, where it is known."""
+LookUp = Callable[[bytes, str, bytes | None], DeviceKey]
 
 
-def parse(body: bytes) -> list[tuple[bytes, str]]:
-    """Return (g, EXT) of each entry; raises Malformed, which names the entry and shows nothing."""
+def parse(body: bytes) -> list[Wanted]:
+    """Return (g, EXT, CVm) of each entry; raises Malformed, which names the entry and shows nothing."""
     if sum(body.count(mark) for mark in _OPENING) > MAX_BATCH + 2:
         raise query.Malformed(f'not {{"keys": [...]}} with up to {MAX_BATCH} entries')
     try:
@@ -39,15 +42,15 @@ def parse(body: bytes) -> list[tuple[bytes, str]]:
     return [_entry(i, entry) for i, entry in enumerate(entries)]
 
 
-def answer(suite: str, cvm: bytes, wanted: list[tuple[bytes, str]], look_up: LookUp) -> dict[str, Any]:
+def answer(suite: str, wanted: list[Wanted], look_up: LookUp) -> dict[str, Any]:
     """Return the answer's JSON; look_up raises Refused for what it refuses."""
-    shown = cvm.hex()
     keys = []
-    for g, ext in wanted:
+    for g, ext, cvm in wanted:
         entry = {"g": g.hex(), "ext": ext}
         try:
-            entry["kg"] = look_up(g, ext).kg.hex()
-            entry["cvm"] = shown
+            key = look_up(g, ext, cvm)
+            entry["kg"] = key.kg.hex()
+            entry["cvm"] = key.cvm.hex()
         except Refused as e:
             entry["error"] = e.code
             entry["detail"] = e.detail
@@ -55,12 +58,13 @@ def answer(suite: str, cvm: bytes, wanted: list[tuple[bytes, str]], look_up: Loo
     return {"version": keyfiles.JSON_VERSION, "suite": suite, "keys": keys}
 
 
-def _entry(index: int, entry: object) -> tuple[bytes, str]:
+def _entry(index: int, entry: object) -> Wanted:
     if isinstance(entry, dict):
-        g, ext = entry.get("g"), entry.get("ext")
-        if isinstance(g, str) and isinstance(ext, str):
+        g, ext, cvm = entry.get("g"), entry.get("ext"), entry.get("cvm")
+        if isinstance(g, str) and isinstance(ext, str) and isinstance(cvm, str | None):
             try:
-                return query.parse_g(g), query.parse_extension(ext)
+                named = None if cvm is None else query.parse_check_value(cvm)
+                return query.parse_g(g), query.parse_extension(ext), named
             except query.Malformed as e:
                 raise query.Malformed(f"keys[{index}]: {e}") from None
     raise query.Malformed(f'keys[{index}]: {{"g": HEX, "ext": EXT}} is wanted')

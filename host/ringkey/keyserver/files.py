@@ -11,7 +11,8 @@ from ras.keyfile import join_address
 from ringkey import log
 from ringkey.errors import UserError
 from ringkey.keyserver import keyfiles, query
-from ringkey.keyserver.agent import Agent, Refused
+from ringkey.keyserver.agent import Refused
+from ringkey.keyserver.desk import Desk, reason
 from ringkey.keyserver.enrolment import Enrolment
 from ringkey.keyserver.serving import MAX_BODY, SAID
 from ringkey.keyserver.shelf import Shelf
@@ -25,13 +26,14 @@ _log = log.get("ringkey.keyserver.files")
 class FileService:
     """The application behind port 8443."""
 
-    def __init__(self, config: KeyServerConfig, site: Site, agent: Agent) -> None:
+    def __init__(self, config: KeyServerConfig, site: Site, desk: Desk) -> None:
         self._config = config
         self._site = site
-        self._agent = agent
+        self._desk = desk
+        self._agent = desk.agent
         self.enrolment = Enrolment(config.enrolment)
         self.denied: Counter[str] = Counter()  # why key files were not given, for the metrics
-        self.shelf = Shelf(config.files, config.uploads, agent, self._site_for_templates)
+        self.shelf = Shelf(config.files, config.uploads, desk, self._site_for_templates)
 
     def app(self) -> web.Application:
         """Return a new aiohttp application."""
@@ -59,22 +61,21 @@ class FileService:
         if (denied := self._denied(request.remote or "", ext, serial)) is not None:
             return denied
         try:
-            key = self._agent.issue(ext) if g is None else self._agent.accept(g, ext)
+            key = await self._desk.issue(ext, source=request.remote, serial=serial, chosen=g)
         except Refused as e:
             _log.warning("key_refused", source=request.remote, ext=ext, serial=serial, reason=e.code)
             return _text(403, e.detail)
-        except OSError as e:
+        except (OSError, UserError) as e:
             # Nothing was issued; the next request tries again, so that the service comes back by
             # itself when the disk does.
-            _log.error("counter_not_written", error=e.strerror)
-            return _text(
-                503, "the key server cannot write its counter, and so issues no key", {"Retry-After": "10"}
-            )
+            why = e.what if isinstance(e, UserError) else f"counter: {e.strerror}"
+            _log.error("not_issued", source=request.remote, ext=ext, reason=why)
+            return _text(503, reason(e), {"Retry-After": "10"})
         request[SAID] = True
         _log.info(
             "key_issued", source=request.remote, ext=ext, serial=serial, g=key.g.hex(), chosen=g is not None
         )
-        return _text(200, keyfiles.for_phone(self._agent.suite, self._agent.cvm, key, gatekeepers))
+        return _text(200, keyfiles.for_phone(self._agent.suite, key.cvm, key, gatekeepers))
 
     def _denied(self, source: str, ext: str | None, serial: str | None) -> web.Response | None:
         try:
@@ -85,6 +86,7 @@ class FileService:
         if denied is None:
             return None
         self.denied[denied.code] += 1
+        self._desk.deny(ext, denied.code, source=source, serial=serial)
         again = {} if denied.again is None else {"Retry-After": str(denied.again)}
         return _text(denied.status, denied.detail, again)
 

@@ -9,6 +9,7 @@ from ringkey.keyserver.admin import Check
 from ringkey.keyserver.advanced import AdvancedService
 from ringkey.keyserver.agent import Agent
 from ringkey.keyserver.files import FileService
+from ringkey.keyserver.ledger import Ledger
 from ringkey.keyserver.metrics import Figures, as_mapping
 from ringkey.keyserver.serving import TLS_REFUSED, Listener
 from ringkey.site import certificates
@@ -55,7 +56,7 @@ def figures(
     return found
 
 
-def checks(config: KeyServerConfig, files: FileService) -> dict[str, Check]:
+def checks(config: KeyServerConfig, files: FileService, ledger: Ledger) -> dict[str, Check]:
     """Return what must be right for a phone that comes now to get keys.
 
     Each looks for itself: a check that remembered the last failure would stay red when nobody is
@@ -63,6 +64,7 @@ def checks(config: KeyServerConfig, files: FileService) -> dict[str, Check]:
     """
     return {
         "disk": lambda: _disk(config),
+        "clock": lambda: ledger.clock_trouble,
         "certificate": lambda: _certificate(config),
         "enrolment": files.enrolment.check,
     }
@@ -73,11 +75,14 @@ def _end(config: KeyServerConfig) -> float:
 
 
 def _disk(config: KeyServerConfig) -> str | None:
-    where = config.counter.parent
-    if not os.access(where, os.W_OK):
-        return f"{where} cannot be written"
-    free = shutil.disk_usage(where).free
-    return None if free >= MIN_FREE else f"{free} octets are free on the disk of {where}"
+    # Of the counter and of the record, without either of which no key is issued.
+    for where in dict.fromkeys(path.parent for path in (config.counter, config.audit, config.register)):
+        if not os.access(where, os.W_OK):
+            return f"{where} cannot be written"
+        free = shutil.disk_usage(where).free
+        if free < MIN_FREE:
+            return f"{free} octets are free on the disk of {where}"
+    return None
 
 
 def _certificate(config: KeyServerConfig) -> str | None:

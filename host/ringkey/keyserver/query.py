@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from ras.keys import MAX_EXT, NONCE, ext_digits
+from ras.keys import CVM, MAX_EXT, NONCE, ext_digits
 
 # Characters.  MAC addresses, IMEIs and makers' serial numbers are well below.
 MAX_SERIAL = 64
 _SERIAL = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_SERIAL}}}")
 _HEX = re.compile(rf"[0-9A-Fa-f]{{{2 * NONCE}}}")
+_CVM = re.compile(rf"[0-9A-Fa-f]{{{2 * CVM}}}")
 
 
 class Malformed(Exception):
@@ -84,6 +85,19 @@ def parse_g(text: str) -> bytes:
     """Return the 16 octets of 32 hex digits; raises Malformed."""
     if not _HEX.fullmatch(text):
         raise Malformed(f"g: {2 * NONCE} hex digits")
+    return bytes.fromhex(text)
+
+
+def check_value(query: Query) -> bytes | None:
+    """Return `cvm`, 3 octets given as 6 hex digits, or None; raises Malformed."""
+    text = _one(query, "cvm")
+    return None if text is None else parse_check_value(text)
+
+
+def parse_check_value(text: str) -> bytes:
+    """Return the 3 octets of 6 hex digits; raises Malformed."""
+    if not _CVM.fullmatch(text):
+        raise Malformed(f"cvm: {2 * CVM} hex digits")
     return bytes.fromhex(text)
 
 

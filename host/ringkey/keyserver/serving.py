@@ -8,6 +8,7 @@ import errno
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -111,12 +112,18 @@ class Listener:
         self._gate = None
 
 
-def server_context(certificate: str, private_key: str, client_ca: str | None = None) -> ssl.SSLContext:
+class Context(ssl.SSLContext):
+    """A server's context.  on_refused: told of each handshake that fails, as far as is known why."""
+
+    on_refused: Callable[..., None] | None = None
+
+
+def server_context(certificate: str, private_key: str, client_ca: str | None = None) -> Context:
     """Return a context for TLS 1.2 and 1.3; with `client_ca`, clients must show a certificate of it.
 
     Raises UserError where the files are not what they should be.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = Context(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # For 1.2: forward secrecy and AEAD only, which Mbed TLS on a phone has.  1.3 has nothing else.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
@@ -146,8 +153,12 @@ class _Recorded(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as e:
+            detail = getattr(e, "verify_message", None)
             TLS_REFUSED[e.reason or "none"] += 1
-            _log.warning("tls_refused", reason=e.reason, detail=getattr(e, "verify_message", None))
+            _log.warning("tls_refused", reason=e.reason, detail=detail)
+            told = getattr(self.context, "on_refused", None)
+            if told is not None:
+                told(reason=e.reason, detail=detail)
             raise
 
 

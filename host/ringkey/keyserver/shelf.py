@@ -17,9 +17,10 @@ from aiohttp import web
 from ringkey import log
 from ringkey.keyserver import content as contents
 from ringkey.keyserver import query
-from ringkey.keyserver.agent import Agent, Refused
+from ringkey.keyserver.agent import Refused
 from ringkey.keyserver.content import Content, ContentError, Octets, Sealed
 from ringkey.keyserver.delivery import AGAIN, Deliveries
+from ringkey.keyserver.desk import Desk
 from ringkey.keyserver.names import BadName, one_part
 from ringkey.keyserver.templates import Templates
 from ringkey.keyserver.tree import FileContent, NotThereError, Tree
@@ -44,9 +45,10 @@ _log = log.get("ringkey.keyserver.files")
 class Shelf:
     """The routes of static, dynamic and sealed files; `add_to` an application."""
 
-    def __init__(self, config: FilesConfig, uploads: UploadsConfig, agent: Agent, site: Site) -> None:
+    def __init__(self, config: FilesConfig, uploads: UploadsConfig, desk: Desk, site: Site) -> None:
         self._config = config
-        self._agent = agent
+        self._desk = desk
+        self._suite = desk.agent.suite
         self._site = site
         self._tree = None if config.directory is None else Tree(config.directory)
         self._uploads = _readable(uploads)
@@ -75,8 +77,7 @@ class Shelf:
         g, ext = query.g(request.query), query.extension(request.query)
         if g is None or ext is None:
             raise query.Malformed("g and ext are both needed")
-        key = self._agent.look_up(g, ext)
-        suite = self._agent.suite
+        key = self._desk.sealing_key(g, ext, source=request.remote)
         inner: Content
         if name.startswith("files/"):
             inner = self._open(name.removeprefix("files/"))
@@ -85,7 +86,7 @@ class Shelf:
         else:
             raise NotThereError
         try:
-            sealed = Sealed(inner, await self._digest(name, inner), suite, key.kg, name)
+            sealed = Sealed(inner, await self._digest(name, inner), self._suite, key.kg, name)
         except BaseException:
             inner.close()
             raise
@@ -123,11 +124,11 @@ class Shelf:
 
     async def _digest(self, name: str, content: Content) -> bytes:
         if not isinstance(content, FileContent):
-            return contents.digest(content, self._agent.suite)
+            return contents.digest(content, self._suite)
         known = (name, *content.version)
         found = self._digests.get(known)
         if found is None:
-            found = await asyncio.to_thread(contents.digest, content, self._agent.suite)
+            found = await asyncio.to_thread(contents.digest, content, self._suite)
             self._digests[known] = found
             while len(self._digests) > MAX_DIGESTS:
                 self._digests.popitem(last=False)

@@ -80,8 +80,10 @@ class KeyServerConfig:
     server_id: octets 0-5 of every g; peers: ids of key servers that share the seed; names: what
     the certificate is made out to; gatekeepers: (host, port) for key files, port 0 where this
     site's own gatekeeper shall be asked which it has; allow_phone_g: accept a g that a phone
-    chose; allow_unnamed: accept a request without EXT; files, uploads, scopes, enrolment, admin:
-    the tables below it (keyserver_tables.py).
+    chose; allow_unnamed: accept a request without EXT; seed: the sealed seeds; seed_key: the file
+    with the key that they are sealed under, where that is neither a credential nor a passphrase;
+    register: SQLite file of the issued keys; audit: the trail that it is made from; files, uploads,
+    scopes, enrolment, admin: the tables below it (keyserver_tables.py).
     """
 
     listen: str
@@ -98,7 +100,10 @@ class KeyServerConfig:
     private_key: Path
     client_ca: Path
     seed: Path
+    seed_key: Path
     counter: Path
+    register: Path
+    audit: Path
     files: tables.FilesConfig
     uploads: tables.UploadsConfig
     scopes: tables.Scopes
@@ -201,7 +206,10 @@ def _keyserver(table: Table) -> KeyServerConfig:
         private_key=table.path("private_key", "keyserver/server.key"),
         client_ca=table.path("client_ca", "ca/root.crt"),
         seed=table.path("seed", "keyserver/seed"),
+        seed_key=table.path("seed_key", "keyserver/seed.key"),
         counter=table.path("counter", "keyserver/counter"),
+        register=table.path("register", "keyserver/register.db"),
+        audit=table.path("audit", "keyserver/audit.jsonl"),
         files=tables.read_files(table.table("files")),
         uploads=tables.read_uploads(table.table("uploads")),
         scopes=tables.read_scopes(table.table("scopes")),

@@ -230,7 +230,7 @@ class _Elsewhere:
         self.site = site
         self.other = other
 
-    def look_up(self, ext, g):
+    def look_up(self, ext, g, cvm):
         return Lookup(profile.OTHER_GATEKEEPER, self.site.look_up(ext, g).kg, None, (self.other,))
 
 
