@@ -62,7 +62,7 @@ test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phone
 
 # The unix phones take turns at waiting, so there are more of them than processors; a board is one.
 HIL_WORKERS ?= 8
-HIL_PHONES = $(if $(PORT),$(foreach port,$(PORT),--phone $(port)),-n $(HIL_WORKERS) --dist worksteal)
+HIL_PHONES = $(if $(PORT),$(foreach port,$(PORT),--phone $(port)),-n $(HIL_WORKERS) --dist load --maxschedchunk 1)
 HIL_OPTIONS = $(HIL_PHONES) $(if $(BOARD),--board $(BOARD)) $(if $(PORT),--site $(SITE)) $(if $(FLASH),--flash) \
 	$(if $(ERASE),--erase-nvs) $(if $(BASE),--base-firmware $(BASE)) $(if $(POWER),--power-command '$(POWER)')
 

@@ -34,7 +34,7 @@ def serve(environment):
 
 
 @pytest.fixture(params=["pty", "socket", "rfc2217"])
-def line_phone(request, case, serve):
+def line_phone(request, case, serve, environment):
     """A unix phone on that kind of line, off."""
     if not case.rig.unix:
         pytest.skip("these lines lead to phones that are processes of this machine")
@@ -42,7 +42,8 @@ def line_phone(request, case, serve):
         return case.unix_phone()
     settings = case.bench.settings(file_name(request.node.name))
     url, control = serve(f"--{request.param}", 0, "--settings", settings, "--control", 0)
-    command = [sys.executable, "-m", "harness.serve", "--control", control, "--switch"]
+    command = ["env", f"PYTHONPATH={environment['PYTHONPATH']}", sys.executable]
+    command += ["-m", "harness.serve", "--control", control, "--switch"]
     phone = connect.open_phone(
         url,
         board="unix",

@@ -82,6 +82,7 @@ class Bench:
         self._warnings = warnings
         self._users = _users()
         self._phones = 0
+        self._stale_keyserver = self._stale_gatekeeper = False
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True)
         shutil.copytree(template, self.path)
@@ -121,12 +122,14 @@ class Bench:
         self.network.clear()
         self.network.record(None)
         self.switch.to = None
-        changed = [n for n, content in self._pristine.items() if (self.path / n).read_bytes() != content]
-        for name in changed:
+        for name in self._changed():
             (self.path / name).write_bytes(self._pristine[name])
-        if changed:
+        # A server that has read what is gone starts again for the next test; it takes a second.
+        if self._stale_keyserver:
             self.keyserver.stop()
+        if self._stale_gatekeeper:
             self.gatekeeper.stop()
+        self._stale_keyserver = self._stale_gatekeeper = False
 
     def close(self) -> None:
         """Stop everything."""
@@ -146,9 +149,14 @@ class Bench:
     def configure(self, table: str, **values: "str | int | bool | Sequence[str]") -> None:
         """Change the site's configuration for this test; a server takes it at its next start."""
         set_values(self.path, table, **values)
+        if table == "keyserver":
+            self._stale_keyserver = True
+        else:
+            self._stale_gatekeeper = True
 
     def certificate(self, certificate: bytes, key: bytes) -> None:
         """Give the key server another certificate and key, both PEM, for this test."""
+        self._stale_keyserver = True
         (self.path / "keyserver" / "server.crt").write_bytes(certificate)
         (self.path / "keyserver" / "server.key").write_bytes(key)
 
@@ -186,6 +194,7 @@ class Bench:
 
     def new_seed(self) -> None:
         """Give the site another seed, for this test: another Km, and none of the old one's keys."""
+        self._stale_keyserver = self._stale_gatekeeper = True
         file = self.path / "keyserver" / "seed"
         seal = judge.keyring_of(self.path).seal
         keyring.write(file, keyring.first(secrets.token_bytes(keyring.SEED), seal))
@@ -246,6 +255,9 @@ class Bench:
                 self.evidence.add(KEY_SERVER, f"gave keys of check value {event.get('cvm')}, not of its seed")
 
     # -- inside
+
+    def _changed(self) -> list[str]:
+        return [n for n, content in self._pristine.items() if (self.path / n).read_bytes() != content]
 
     def _configure(self) -> None:
         network = self.network
