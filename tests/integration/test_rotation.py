@@ -107,7 +107,7 @@ def test_nobody_loses_service(site, run_service, ringkey, tmp_path, phones):
         phones.append(real_phone(tmp_path / ext, site, keyserver))
         log_in(phones[-1], ext)
     for phone in phones:
-        phone.expect("channel", state="open")
+        phone.expect_event("channel", state="open")
     asyncio.run(rotation(ringkey, keyserver, gatekeeper, simulated, phones))
 
 
@@ -139,9 +139,9 @@ async def rotation(ringkey, keyserver, gatekeeper, simulated, phones):
         await until(lambda: len(in_force(keyserver)) == 1, OVERLAP + 5)
         await until(lambda: gatekeeper_knows(site) == [new], 1)
         for phone in phones[:-1]:
-            phone.expect("key-file", cvm=new, timeout=1)
-            phone.expect("commit", ok=True)
-            phone.expect("channel", state="open")
+            phone.expect_event("key-file", cvm=new, timeout=1)
+            phone.expect_event("commit", ok=True)
+            phone.expect_event("channel", state="open")
             assert phone.display[0].startswith("Registered")
         await asyncio.sleep(1)
         watching.cancel()
@@ -150,8 +150,8 @@ async def rotation(ringkey, keyserver, gatekeeper, simulated, phones):
         assert all(phone.prompts == [None] for phone in farm.phones)
         # Whoever slept through it comes back by itself.
         await asyncio.to_thread(sleeper.power_on)
-        await asyncio.to_thread(sleeper.expect, "key-file", 20, cvm=new)
-        await asyncio.to_thread(sleeper.expect, "channel", 20, state="open")
+        await asyncio.to_thread(sleeper.expect_event, "key-file", 20, cvm=new)
+        await asyncio.to_thread(sleeper.expect_event, "channel", 20, state="open")
         assert watch.look()[REAL[-1]] == new
         ended = [e["reason"] for e in gatekeeper.events if e["event"] == "registration_ended"]
         assert set(ended) <= {"reregistered", "ttlExpired"}
