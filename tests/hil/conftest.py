@@ -5,7 +5,6 @@ Fixtures: phone, phone2, phones(n); keyserver, gatekeeper, site; relay (the netw
 
 import contextlib
 import fcntl
-import os
 import shlex
 import shutil
 import time
@@ -92,10 +91,11 @@ def one_line():
 
 
 @pytest.fixture(scope="session")
-def template(rig, environment, tmp_path_factory):
+def template(rig, environment, tmp_path_factory, request):
     """A site to copy; one for all workers of pytest-xdist, made by the first that comes here."""
     base = tmp_path_factory.getbasetemp()
-    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "hil-template"
+    # Not by the environment, which a run within a test of a worker inherits.
+    path = (base.parent if hasattr(request.config, "workerinput") else base) / "hil-template"
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (path.with_suffix(".made")).exists():

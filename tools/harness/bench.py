@@ -32,6 +32,7 @@ from harness.verdict import Evidence
 
 EXTENSIONS = 300  # more than any run takes; one import costs as much as one extension
 LIFE = 10  # s of a registration, the shortest that a site may set: keep-alives every 5 s
+RENEWAL = 2000  # ms over which phones spread that are to fetch new keys: by default it is an hour
 _CHANGED = ("ringkey.toml", "keyserver/server.crt", "keyserver/server.key", "keyserver/seed")
 # Wrong PINs and replays come from one address here, which is the last thing a throttle lets pass.
 _NO_THROTTLE = 10_000
@@ -122,13 +123,13 @@ class Bench:
         self.network.clear()
         self.network.record(None)
         self.switch.to = None
-        for name in self._changed():
-            (self.path / name).write_bytes(self._pristine[name])
-        # A server that has read what is gone starts again for the next test; it takes a second.
+        # A server that has read what goes now starts again for the next test; it takes a second.
         if self._stale_keyserver:
             self.keyserver.stop()
         if self._stale_gatekeeper:
             self.gatekeeper.stop()
+        for name in self._changed():
+            (self.path / name).write_bytes(self._pristine[name])
         self._stale_keyserver = self._stale_gatekeeper = False
 
     def close(self) -> None:
@@ -211,13 +212,16 @@ class Bench:
         answer = control.ask(self.path / "run", "gatekeeper", "registrations")
         return [] if answer is None else list(answer["registrations"])
 
-    def rotate(self) -> str:
-        """Replace Km by a new generation, the old one still in force; return the new check value."""
-        raise MissingError("Km cannot be rotated yet (issue D): fill in Bench.rotate with that part")
+    def rotate(self, overlap: str = "1d") -> str:
+        """Begin a new generation of Km, the old one in force for `overlap`; return its check value."""
+        self._stale_keyserver = self._stale_gatekeeper = True
+        # What it prints, the new seed among it, is shown to nobody.
+        self._ringkey("seed", "rotate", "--overlap", overlap)
+        return judge.check_value(judge.seeds_of(self.path)[-1])
 
     def revoke(self, g: str) -> None:
-        """Revoke one key."""
-        raise MissingError("keys cannot be revoked yet (issue D): fill in Bench.revoke with that part")
+        """Revoke one key, g in hex."""
+        self._ringkey("key", "revoke", "--g", g, "--reason", "a test of the harness")
 
     def redirect(self, to: "tuple[str, int]") -> None:
         """Let the gatekeeper send phones elsewhere."""
@@ -243,7 +247,13 @@ class Bench:
     def settings(self, name: str, *, events: bool = True) -> Path:
         """Write the settings of a unix phone into a folder of its own; return their path."""
         server = f"{self.host}:{self.network.files.port}"
-        return write_settings(self.folder / name, self.path / "phone" / "root.der", [server], events=events)
+        return write_settings(
+            self.folder / name,
+            self.path / "phone" / "root.der",
+            [server],
+            events=events,
+            renew_spread=RENEWAL,
+        )
 
     def phone_event(self, event: dict[str, object]) -> None:
         """Take what a phone says of itself as evidence."""
@@ -255,6 +265,9 @@ class Bench:
                 self.evidence.add(KEY_SERVER, f"gave keys of check value {event.get('cvm')}, not of its seed")
 
     # -- inside
+
+    def _ringkey(self, *words: str) -> None:
+        sites.ringkey(*words, site=self.path, environment=self._environment)
 
     def _changed(self) -> list[str]:
         return [n for n, content in self._pristine.items() if (self.path / n).read_bytes() != content]

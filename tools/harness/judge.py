@@ -149,6 +149,11 @@ def keyring_of(site: Path) -> Keyring:
     return keyring.read(site / "keyserver" / "seed", site / "keyserver" / "seed.key", str)
 
 
+def check_value(seed: bytes) -> str:
+    """Return the check value of a seed in suite sha256, which the harness's sites have, in hex."""
+    return keys.check_value(keys.SHA256, keys.master_key(keys.SHA256, seed)).hex()
+
+
 def check_values(seeds: list[bytes]) -> set[str]:
     """Return the check values of seeds, in hex, in both suites."""
     found = set()

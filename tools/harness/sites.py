@@ -80,9 +80,11 @@ def set_values(path: Path, table: str, **values: "str | int | bool | Sequence[st
     end = re.compile(r"^\[", re.MULTILINE).search(text, begin.end())
     body = text[begin.end() : end.start() if end else len(text)]
     for key, value in values.items():
-        line = f"{key} = {json.dumps(value)} "  # of these kinds, a JSON text is a TOML text
-        there = re.search(rf"^{key} *=[^\n#]*", body, re.MULTILINE)
-        begin_of, end_of = (there.start(), there.end()) if there else (0, 0)
-        body = body[:begin_of] + line + ("" if there else "\n") + body[end_of:]
+        shown = json.dumps(value)  # of these kinds, a JSON text is a TOML text
+        there = re.search(rf"^{key} *= *([^\n#]*?)(?=[ \t]*(?:#|$))", body, re.MULTILINE)
+        if there is None:
+            body = f"{key} = {shown}\n{body}"
+        else:
+            body = body[: there.start(1)] + shown + body[there.end(1) :]
     rest = text[end.start() :] if end else ""
     file.write_text(text[: begin.end()] + body + rest)
