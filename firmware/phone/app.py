@@ -13,7 +13,7 @@ import gc
 import os
 
 from phone import clock, keyfetch
-from phone.channel import ChannelError, open_channel
+from phone.channel import NATIVE, ChannelError, open_channel
 from phone.datagram import DatagramSocket
 from phone.events import Events, ras_kind
 from phone.prompt import Prompt
@@ -355,13 +355,16 @@ class Phone:
         self.events.tell("channel", state="opening", peer=peer)
         try:
             identity = registration.sid.hex().encode()
-            channel = await open_channel(registration.signalling, identity, registration.ks, os.urandom)
+            native = NATIVE and self._settings["psk"] != "own"
+            channel = await open_channel(
+                registration.signalling, identity, registration.ks, os.urandom, native
+            )
             self.events.tell("channel", state="open", cipher=channel.cipher, peer=peer)
             self._login.channel_open(channel.cipher, self._clock.now())
             self._wake.set()
             gc.collect()
             if self.events.on:
-                self.events.tell("memory", free=gc.mem_free())
+                self.events.tell("memory", free=gc.mem_free(), used=gc.mem_alloc())
             while True:
                 frame = await channel.receive()
                 if frame is None:

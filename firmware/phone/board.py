@@ -26,7 +26,8 @@ module named twice is asked twice and may return one object.  A part that cannot
 raises BoardError with words for a person.
 
 Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
-more as the board's own drivers need.
+psk: "own" to use tlspsk even where MicroPython has TLS-PSK itself, else ""; more as the board's own
+drivers need.
 """
 
 import json
@@ -38,7 +39,7 @@ from ras.keyfile import split_address
 # What "host" without a port means: protocol.md sections 3 and 4.
 _PORTS = {"key_servers": 8443, "gatekeepers": 1719}
 
-DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False}
+DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False, "psk": ""}
 
 
 class BoardError(Exception):

@@ -27,7 +27,7 @@ FIELDS = {
     "commit": ("ok",),
     "erase": ("ok",),
     "channel": ("state", "cipher", "peer"),
-    "memory": ("free",),
+    "memory": ("free", "used"),
     "fault": ("step", "kind"),
     "end": ("reason",),
 }

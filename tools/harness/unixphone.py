@@ -37,10 +37,12 @@ def write_settings(
     gatekeepers: Sequence[str] = (),
     *,
     events: bool = True,
+    psk: str = "",
 ) -> Path:
     """Write the settings of a unix phone into `folder`, made if need be; return their path.
 
-    root: the site's root certificate, DER; key_servers, gatekeepers: "host:port".
+    root: the site's root certificate, DER; key_servers, gatekeepers: "host:port"; psk: "own" for
+    the project's TLS-PSK client where the interpreter has one too.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "phone.json"
@@ -50,24 +52,32 @@ def write_settings(
         "root": str(root.resolve()),
         "state": "state",
         "events": events,
+        "psk": psk,
     }
     path.write_text(json.dumps(settings, indent=1) + "\n")
     (folder / "state").mkdir(mode=0o700, exist_ok=True)
     return path
 
 
-def command(settings: Path, heap: "str | None" = None) -> "tuple[list[str], dict[str, str]]":
-    """Return what starts a unix phone: (command line, environment to add)."""
+def command(
+    settings: Path, heap: "str | None" = None, tree: "Path | None" = None, program: str = "main"
+) -> "tuple[list[str], dict[str, str]]":
+    """Return what starts a unix phone: (command line, environment to add).
+
+    heap: MicroPython's -X heapsize; tree: a folder of .mpy to start `program` from, instead of
+    the sources.
+    """
     firmware, board = REPOSITORY / "firmware", REPOSITORY / "boards" / "unix"
     line = [find_micropython(), *(("-X", f"heapsize={heap}") if heap else ())]
-    line += [str(firmware / "main.py"), "--settings", str(settings)]
-    return line, {"MICROPYPATH": f"{firmware}:{board}:.frozen"}
+    line += ["-m", program] if tree else [str(firmware / "main.py")]
+    path = tree or f"{firmware}:{board}"
+    return [*line, "--settings", str(settings)], {"MICROPYPATH": f"{path}:.frozen"}
 
 
 class UnixPhone:
     """A phone that is off until `power_on`.
 
-    settings: its file (`write_settings`); heap: MicroPython's -X heapsize; on_event: called in
+    settings: its file (`write_settings`); heap, tree, program: see `command`; on_event: called in
     a reader thread with each of its events.
     """
 
@@ -76,12 +86,14 @@ class UnixPhone:
         settings: Path,
         *,
         heap: "str | None" = None,
+        tree: "Path | None" = None,
+        program: str = "main",
         on_event: "Callable[[dict[str, Any]], None] | None" = None,
     ) -> None:
         self.settings = settings
         self.events: Watched[dict[str, Any]] = Watched()
         self.output = ""  # all that came over the line, of all its lives
-        self._heap = heap
+        self._start = heap, tree, program
         self._on_event = on_event
         self._process: subprocess.Popen[bytes] | None = None
         self._master = -1
@@ -92,7 +104,7 @@ class UnixPhone:
 
     def power_on(self) -> None:
         """Start it; what it said before is no longer waited for."""
-        line, more = command(self.settings, self._heap)
+        line, more = command(self.settings, *self._start)
         self._master, slave = pty.openpty()
         self._seen = len(self.events)
         self._process = subprocess.Popen(
