@@ -10,7 +10,7 @@ no caller can let a secret out by mistake.  Neither PIN nor any key is in the ta
 
 import json
 
-from ras.message import GCF, GRJ, GRQ, RCF, RRJ, RRQ, UCF, URQ
+from ras.message import KINDS
 
 MARK = "\x1e"
 
@@ -68,10 +68,7 @@ def ras_kind(data: bytes) -> str:
     RasMessage is a CHOICE with an extension bit and 5 bits of number (X.691 section 23).
     """
     number = data[0] >> 2 if data else 32
-    return _RAS[number] if number < len(_RAS) else "?"
-
-
-_RAS = (GRQ, GCF, GRJ, RRQ, RCF, RRJ, URQ, UCF)  # in the order of their numbers
+    return KINDS[number] if number < len(KINDS) else "?"
 
 
 def _plain(value: object) -> object:

@@ -1,6 +1,5 @@
 """A RAS message as octets and as values; where its integrity check value lies."""
 
-from ras import h225
 from ras.aper import UNKNOWN, decode, encode
 from ras.compat import compare_digest, const
 from ras.errors import LocalProtocolError, RemoteProtocolError
@@ -11,26 +10,18 @@ from ras.per import Reader, Writer
 # fragments, which small stacks lose; a longer request comes from no endpoint.
 MAX_MESSAGE = const(1472)
 
-# The alternatives of RasMessage by number: (short name, type).  The rest of the 25 of
-# the root and all of the extension are messages for which an XRS is the answer.
-_MESSAGES = (
-    ("GRQ", h225.GATEKEEPER_REQUEST),
-    ("GCF", h225.GATEKEEPER_CONFIRM),
-    ("GRJ", h225.GATEKEEPER_REJECT),
-    ("RRQ", h225.REGISTRATION_REQUEST),
-    ("RCF", h225.REGISTRATION_CONFIRM),
-    ("RRJ", h225.REGISTRATION_REJECT),
-    ("URQ", h225.UNREGISTRATION_REQUEST),
-    ("UCF", h225.UNREGISTRATION_CONFIRM),
-)
+# The alternatives of RasMessage that are of use here, by number.  The rest of the 25 of the
+# root and all of the extension are messages for which an XRS is the answer.
+KINDS = ("GRQ", "GCF", "GRJ", "RRQ", "RCF", "RRJ", "URQ", "UCF")
+GRQ, GCF, GRJ, RRQ, RCF, RRJ, URQ, UCF = KINDS
+XRS = "XRS"
 # Those of the rest that ask for an answer, ARQ, BRQ, DRQ, LRQ and IRQ: by number, how many
 # OPTIONAL components their root has.
 _REQUESTS = {9: 7, 12: 2, 15: 1, 18: 2, 21: 2}
 _XRS = const(24)  # unknownMessageResponse, the last of the root
 _ROOT = const(25)
 
-GRQ, GCF, GRJ, RRQ, RCF, RRJ, URQ, UCF = [name for name, _ in _MESSAGES]
-XRS = "XRS"
+_tables = {}  # kind: its type, once there was one
 
 
 class Message:
@@ -51,10 +42,39 @@ class Message:
         return "Message(%s, %d octets)" % (self.kind, len(self.octets))
 
 
-def decode_message(octets: bytes) -> Message:
+def table_of(kind: str) -> tuple:
+    """Return the type of a kind of message; its module is loaded with the first one of that kind."""
+    table = _tables.get(kind)
+    if table is None:
+        table = _tables[kind] = _load(kind)
+    return table
+
+
+def _load(kind: str) -> tuple:
+    if kind in (GRQ, GCF):
+        from ras import h225_discovery as types
+
+        return types.GATEKEEPER_REQUEST if kind == GRQ else types.GATEKEEPER_CONFIRM
+    if kind in (RRQ, RCF):
+        from ras import h225_registration as types
+
+        return types.REGISTRATION_REQUEST if kind == RRQ else types.REGISTRATION_CONFIRM
+    if kind in (GRJ, RRJ):
+        from ras import h225_reject as types
+
+        return types.GATEKEEPER_REJECT if kind == GRJ else types.REGISTRATION_REJECT
+    from ras import h225_end as types
+
+    if kind == XRS:
+        return types.UNKNOWN_MESSAGE
+    return types.UNREGISTRATION_REQUEST if kind == URQ else types.UNREGISTRATION_CONFIRM
+
+
+def decode_message(octets: bytes, kinds: "tuple | None" = None) -> Message:
     """Decode one datagram (H.225.0 section 7.6).
 
-    Octets behind the message are left alone, as X.691 section 11.1 lets an encoder pad.
+    kinds: those that the caller takes, None for all; any other comes back as UNKNOWN with no
+    value, and nothing is loaded for it.  Octets behind the message are left alone, as X.691 section 11.1 lets an encoder pad.
     Raises RemoteProtocolError where it is no RAS message, is cut off, or has a value out
     of its range.
     """
@@ -64,13 +84,15 @@ def decode_message(octets: bytes) -> Message:
     if reader.bit():  # a message of the extension, such as RIP
         return Message(UNKNOWN, {}, octets, None)
     number = reader.constrained(0, _ROOT - 1)
-    if number < len(_MESSAGES):
-        kind, table = _MESSAGES[number]
+    if number < len(KINDS):
+        kind = KINDS[number]
     elif number == _XRS:
-        kind, table = XRS, h225.UNKNOWN_MESSAGE
+        kind = XRS
     else:
         return Message(UNKNOWN, _number_of_stranger(reader, number), octets, None)
-    value = decode(reader, table)
+    if kinds is not None and kind not in kinds:
+        return Message(UNKNOWN, {}, octets, None)
+    value = decode(reader, table_of(kind))
     return Message(kind, value, octets, reader.icv)
 
 
@@ -91,17 +113,16 @@ def encode_message(kind: str, value: dict) -> "tuple[bytearray, tuple[int, int] 
     writer = Writer()
     writer.bits(0, 1)
     if kind == XRS:
-        writer.constrained(_XRS, 0, _ROOT - 1)
-        encode(writer, h225.UNKNOWN_MESSAGE, value)
-        return writer.data, writer.icv
-    for number in range(len(_MESSAGES)):
-        if _MESSAGES[number][0] == kind:
-            writer.constrained(number, 0, _ROOT - 1)
-            encode(writer, _MESSAGES[number][1], value)
-            if len(writer.data) > MAX_MESSAGE:
-                raise LocalProtocolError("RAS: over %d octets" % MAX_MESSAGE)
-            return writer.data, writer.icv
-    raise LocalProtocolError("RAS: no message %s" % kind)
+        number = _XRS
+    elif kind in KINDS:
+        number = KINDS.index(kind)
+    else:
+        raise LocalProtocolError("RAS: no message %s" % kind)
+    writer.constrained(number, 0, _ROOT - 1)
+    encode(writer, table_of(kind), value)
+    if len(writer.data) > MAX_MESSAGE:
+        raise LocalProtocolError("RAS: over %d octets" % MAX_MESSAGE)
+    return writer.data, writer.icv
 
 
 def sign(octets: bytearray, icv: "tuple[int, int]", suite: Suite, key: bytes) -> None:

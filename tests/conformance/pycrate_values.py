@@ -23,9 +23,21 @@ def _sizes(low, high, most):
     return low, min(low + most, high if high is not None else low + most)
 
 
+def fields(flat):
+    """Return the fields of a SEQUENCE's root: (name, type, MUST or MAY)."""
+    return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+
+
+def pairs(flat):
+    """Return alternatives or additions: (name, type)."""
+    return list(zip((flat or ())[::2], (flat or ())[1::2], strict=True))
+
+
 def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
     """Return a strategy for values of the table type `kind`."""
     k = kind[0]
+    if k == aper.LATER:
+        return values(kind[1]())
     if k == aper.NULL:
         return st.just(0)
     if k == aper.BOOLEAN:
@@ -51,14 +63,14 @@ def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
     if k == aper.SEQUENCE_OF:
         return st.lists(values(kind[1]), min_size=kind[2], max_size=2)
     if k == aper.CHOICE:
-        known = [*kind[1], *(a for a in kind[2] or () if a[1] is not None)]
+        known = [*pairs(kind[1]), *(a for a in pairs(kind[2]) if a[1] is not None)]
         return st.sampled_from(known).flatmap(
             lambda alternative: st.tuples(st.just(alternative[0]), values(alternative[1]))
         )
     required, optional = {}, {}
-    for field in kind[1]:
-        (optional if len(field) == 3 else required)[field[0]] = values(field[1])
-    for addition in kind[2] or ():
+    for name, inner, may in fields(kind[1]):
+        (optional if may else required)[name] = values(inner)
+    for addition in pairs(kind[2]):
         if addition[1] is not None:
             optional[addition[0]] = values(addition[1])
     return st.fixed_dictionaries(required, optional=optional)
@@ -67,6 +79,8 @@ def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
 def to_pycrate(kind, value):
     """Return `value` in the form pycrate gives and takes."""
     k = kind[0]
+    if k == aper.LATER:
+        return to_pycrate(kind[1](), value)
     if k == aper.OID:
         return tuple(int(arc) for arc in oids.dotted(value).split("."))
     if k == aper.ICV:
@@ -74,9 +88,9 @@ def to_pycrate(kind, value):
     if k == aper.SEQUENCE_OF:
         return [to_pycrate(kind[1], item) for item in value]
     if k == aper.CHOICE:
-        inner = {a[0]: a[1] for a in [*kind[1], *(kind[2] or ())]}
+        inner = dict(pairs(kind[1]) + pairs(kind[2]))
         return (value[0], to_pycrate(inner[value[0]], value[1]))
     if k == aper.SEQUENCE:
-        inner = {f[0]: f[1] for f in [*kind[1], *(kind[2] or ())]}
+        inner = dict([(name, inner) for name, inner, _ in fields(kind[1])] + pairs(kind[2]))
         return {name: to_pycrate(inner[name], item) for name, item in value.items()}
     return value

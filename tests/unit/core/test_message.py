@@ -124,14 +124,15 @@ def test_absurd_lengths_are_refused():
 
 
 def test_unknown_extensions_are_skipped():
-    old = (aper.SEQUENCE, (("a", (aper.INTEGER, 0, 255)),), (("b", (aper.BOOLEAN,)),))
+    octet, boolean = (aper.INTEGER, 0, 255), (aper.BOOLEAN,)
+    old = (aper.SEQUENCE, ("a", octet, aper.MUST), ("b", boolean))
     new = (
         aper.SEQUENCE,
-        (("a", (aper.INTEGER, 0, 255)),),
-        (("b", (aper.BOOLEAN,)), ("c", (aper.OCTETS, 0, None)), ("d", (aper.OID,))),
+        ("a", octet, aper.MUST),
+        ("b", boolean, "c", (aper.OCTETS, 0, None), "d", (aper.OID,)),
     )
-    tail = (aper.SEQUENCE, (("s", old), ("z", (aper.INTEGER, 0, 255))), None)
-    newer_tail = (aper.SEQUENCE, (("s", new), ("z", (aper.INTEGER, 0, 255))), None)
+    tail = (aper.SEQUENCE, ("s", old, aper.MUST, "z", octet, aper.MUST), None)
+    newer_tail = (aper.SEQUENCE, ("s", new, aper.MUST, "z", octet, aper.MUST), None)
     value = {"s": {"a": 7, "b": True, "c": b"x" * 200, "d": b"\x2a"}, "z": 9}
     writer = Writer()
     aper.encode(writer, newer_tail, value)
@@ -144,10 +145,11 @@ def test_unknown_extensions_are_skipped():
 
 
 def test_an_unknown_alternative_is_skipped():
-    new = (aper.CHOICE, (("a", (aper.NULL,)),), (("b", (aper.BOOLEAN,)), ("c", (aper.OCTETS, 0, None))))
-    old = (aper.CHOICE, (("a", (aper.NULL,)),), (("b", (aper.BOOLEAN,)),))
-    both = (aper.SEQUENCE, (("x", old), ("z", (aper.INTEGER, 0, 255))), None)
-    newer = (aper.SEQUENCE, (("x", new), ("z", (aper.INTEGER, 0, 255))), None)
+    octet, boolean, null = (aper.INTEGER, 0, 255), (aper.BOOLEAN,), (aper.NULL,)
+    new = (aper.CHOICE, ("a", null), ("b", boolean, "c", (aper.OCTETS, 0, None)))
+    old = (aper.CHOICE, ("a", null), ("b", boolean))
+    both = (aper.SEQUENCE, ("x", old, aper.MUST, "z", octet, aper.MUST), None)
+    newer = (aper.SEQUENCE, ("x", new, aper.MUST, "z", octet, aper.MUST), None)
     writer = Writer()
     aper.encode(writer, newer, {"x": ("c", b"hello"), "z": 1})
     assert aper.decode(Reader(bytes(writer.data)), both) == {"x": (aper.UNKNOWN, 2), "z": 1}
@@ -198,8 +200,8 @@ def test_what_does_not_fit_its_type_is_our_own_fault():
         ((aper.OCTETS, 1, 2), b""),
         ((aper.CHARS, 1, 128, 4, "#*,0123456789"), "a"),
         ((aper.CHARS, 1, 512, 8, None), "\u00e9"),
-        ((aper.CHOICE, (("a", (aper.NULL,)),), None), ("b", 0)),
-        ((aper.SEQUENCE, (("a", (aper.NULL,)),), None), {}),
+        ((aper.CHOICE, ("a", (aper.NULL,)), None), ("b", 0)),
+        ((aper.SEQUENCE, ("a", (aper.NULL,), aper.MUST), None), {}),
         ((aper.SEQUENCE_OF, (aper.NULL,), 0, None), [0] * 65),
     ):
         with raises(LocalProtocolError):
