@@ -32,21 +32,28 @@ def told(events):
     return found
 
 
+def entries(table):
+    """Return [name, first line, second line] of each entry."""
+    lines = table.split("\n")
+    assert lines[0] == lines[-1] == ""
+    return [line.split("|") for line in lines[1:-1]]
+
+
 def test_all_words_fit():
     # The widest things that are put into them: an extension of 16 shown digits is cut, a
     # check value has 6, an HTTP status 3, and the name of a task 9.
     widest = {"keys": "abcdef", "server-refused": "500", "fault": "datagrams"}
     for table in (screen.STEPS, screen.REASONS):
-        for name in table:
+        for name, _, _ in entries(table):
             for line in words(name, widest.get(name, "1001")):
                 assert len(line) <= COLUMNS, name
                 assert all(" " <= c <= "~" for c in line), name
 
 
 def test_no_word_means_two_things():
-    for name in screen.STEPS:
-        assert name not in screen.REASONS
-    texts = list(screen.REASONS.values())
+    names = [entry[0] for table in (screen.STEPS, screen.REASONS) for entry in entries(table)]
+    assert len(set(names)) == len(names)
+    texts = [(first, second) for _, first, second in entries(screen.REASONS)]
     assert len(set(texts)) == len(texts)
 
 
