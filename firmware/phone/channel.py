@@ -108,7 +108,7 @@ class _Own:
     """TLS by tlspsk.PSKClient."""
 
     def __init__(self, sock: object, identity: bytes, key: bytes, random: object) -> None:
-        from tlspsk import PSKClient  # not in the heap of a board that has its own
+        from tlspsk.client import PSKClient  # not in the heap of a board that has its own
 
         self._sock = sock
         self._buffer = bytearray(_PIECE)

@@ -66,7 +66,9 @@ class Meter:
         with self._lock:
             if event["e"] == "heap":
                 self.used[self.phase] = max(self.used.get(self.phase, 0), event["used"])
-                self.modules.setdefault(self.phase, set()).update(event["modules"])
+                self.modules[self.phase] = self.modules.get(self.phase, set()) | self._loaded
+            elif event["e"] == "loaded":
+                self._loaded = set(event["modules"])
             elif event["e"] == "step":
                 self._step(event["step"])
             elif event["e"] == "display" and event["lines"][0] == "Extension:":

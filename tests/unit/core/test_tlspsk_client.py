@@ -2,8 +2,9 @@
 
 import hashlib
 
-from tlspsk import PSKClient, RemoteAlert, errors, handshake, record
-from tlspsk.errors import LocalProtocolError, RemoteProtocolError
+from tlspsk import errors, handshake, record
+from tlspsk.client import PSKClient
+from tlspsk.errors import LocalProtocolError, RemoteAlert, RemoteProtocolError
 
 from support import Random, raises
 from tlspsk_server import (

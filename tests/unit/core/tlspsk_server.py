@@ -5,7 +5,8 @@ client's decisions and not its arithmetic: that is what the recorded OpenSSL ses
 in test_tlspsk_client.py and tests/conformance are for.
 """
 
-from tlspsk import PSKClient, handshake, prf, record
+from tlspsk import handshake, prf, record
+from tlspsk.client import PSKClient
 
 from support import Random
 
