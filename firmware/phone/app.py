@@ -12,18 +12,17 @@ import asyncio
 import gc
 import os
 
-from phone import clock, keyfetch
+from phone import clock
 from phone.channel import NATIVE, ChannelError, open_channel
 from phone.datagram import DatagramSocket
-from phone.events import Events, ras_kind
 from phone.prompt import Prompt
 from phone.screen import Screen, words
 from phone.store import DAMAGED, Store, StoreError
+from phone.unload import unload
 from ras import q931
 from ras.compat import const
 from ras.endpoint import Endpoint
 from ras.errors import RemoteProtocolError
-from ras.keyfile import join_address
 from ras.login import Login
 
 VERSION = "0.1.0"
@@ -32,6 +31,8 @@ VERSION = "0.1.0"
 NOTICE = const(4000)
 # ms.  The longest sleep: phone.clock must be asked from time to time.
 _LONGEST_SLEEP = const(3600000)
+# What is in the heap while keys are fetched, and not before or after.
+_FETCHING = ("phone.keyfetch", "phone.http", "ras.keyfile", "ras.generator")
 
 
 class Fault(Exception):
@@ -47,13 +48,26 @@ class Fault(Exception):
         self.cause = cause
 
 
+class _Silence:
+    """In the place of phone.events.Events where events are off."""
+
+    on = False
+
+    def tell(self, event: str, **members: object) -> None:
+        pass
+
+
 class Phone:
     """One phone on one board (phone/board.py)."""
 
     def __init__(self, board: object) -> None:
         self._board = board
         self._settings = board.settings
-        self.events = Events(board.console.write if board.settings["events"] else None)
+        self.events = _Silence()
+        if board.settings["events"]:
+            from phone.events import Events
+
+            self.events = Events(board.console.write)
         self._screen = Screen(board.displays, self.events)
         self._clock = clock.Clock()
         self._store = Store(board.store)
@@ -209,15 +223,13 @@ class Phone:
     async def _take_datagrams(self) -> None:
         while True:
             data, source = await self._socket.receive()
-            if self.events.on:
-                self.events.tell("ras", way="in", message=ras_kind(data), peer=join_address(*source))
+            self.events.tell("ras", way="in", message=data, peer=source)
             self._endpoint.receive_datagram(data, source, self._clock.now())
             self._wake.set()
 
     def _send_datagrams(self) -> None:
         for data, destination in self._endpoint.datagrams_to_send():
-            if self.events.on:
-                self.events.tell("ras", way="out", message=ras_kind(data), peer=join_address(*destination))
+            self.events.tell("ras", way="out", message=data, peer=destination)
             self._socket.send(data, destination)
 
     def _endpoint_event(self, event: tuple) -> None:
@@ -229,7 +241,7 @@ class Phone:
             self.events.tell(
                 "registered",
                 ext=self._ext,
-                gatekeeper=join_address(*registration.signalling),
+                gatekeeper=registration.signalling,
                 ttl=registration.time_to_live,
             )
             self._login.registered(registration, now)
@@ -300,6 +312,14 @@ class Phone:
 
     async def _fetch(self, ext: str) -> None:
         await self._network()
+        try:
+            await self._fetch_keys(ext)
+        finally:
+            unload(*_FETCHING)
+
+    async def _fetch_keys(self, ext: str) -> None:
+        from phone import keyfetch
+
         settings = self._settings
         try:
             fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
@@ -314,15 +334,18 @@ class Phone:
             suite=keys.suite.name,
             g=keys.g,
             cvm=keys.cvm,
-            gatekeepers=[join_address(*address) for address in keys.gatekeepers],
+            gatekeepers=keys.gatekeepers,
         )
         self._screen.step("keys", keys.cvm.hex())
         if fetched.utc is not None and clock.keep_floor(fetched.utc):
             self.events.tell("clock", utc=fetched.utc)
         self._login.keys(keys, self._clock.now())
 
-    def _not_fetched(self, error: keyfetch.FetchError, more: bool) -> None:
-        """Say so, and go on to the next key server; after the last one Login says so."""
+    def _not_fetched(self, error: object, more: bool) -> None:
+        """Say so, and go on to the next key server; after the last one Login says so.
+
+        error: keyfetch.FetchError.
+        """
         self._status = error.status
         self.events.tell("reason", reason=error.reason, server=error.server, status=error.status)
         if more:
@@ -351,7 +374,7 @@ class Phone:
     async def _run_channel(self, registration: object) -> None:
         """Open the channel and serve it until it ends."""
         channel = None
-        peer = join_address(*registration.signalling)
+        peer = registration.signalling
         self.events.tell("channel", state="opening", peer=peer)
         try:
             identity = registration.sid.hex().encode()
@@ -387,4 +410,4 @@ class Phone:
 
     def _detail(self, word: str) -> str:
         """Return what goes into the words on the display: an HTTP status, or the extension."""
-        return str(self._status) if word == keyfetch.REFUSED else self._ext
+        return str(self._status) if word == "server-refused" else self._ext

@@ -34,7 +34,7 @@ import json
 import sys
 
 from ras.errors import RemoteProtocolError
-from ras.keyfile import split_address
+from ras.hostport import split_address
 
 # What "host" without a port means: protocol.md sections 3 and 4.
 _PORTS = {"key_servers": 8443, "gatekeepers": 1719}

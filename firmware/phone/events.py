@@ -4,12 +4,15 @@ A line is the character 0x1e (the record separator of RFC 7464), one object of J
 member "e" names the event, and a line feed.  With the setting `events` off (production)
 none is written: the console takes key presses and shows the display, nothing more.
 
+This module is not even loaded then.
+
 What an event may say is the table below; a member that is not in it is dropped, so that
 no caller can let a secret out by mistake.  Neither PIN nor any key is in the table.
 """
 
 import json
 
+from ras.hostport import join_address
 from ras.message import KINDS
 
 MARK = "\x1e"
@@ -36,21 +39,21 @@ _LONGEST = 120  # characters of one string
 
 
 class Events:
-    """Writes events with `write(text)`, or nothing at all."""
+    """Writes events with `write(text)`."""
 
-    def __init__(self, write: "object | None") -> None:
-        """Take the console's write function, or None: events are off."""
+    on = True
+
+    def __init__(self, write: object) -> None:
+        """Take the console's write function."""
         self._write = write
 
-    @property
-    def on(self) -> bool:
-        """Whether events are written."""
-        return self._write is not None
-
     def tell(self, event: str, **members: object) -> None:
-        """Write one event; unknown events and members are dropped."""
-        if self._write is None:
-            return
+        """Write one event; unknown events and members are dropped.
+
+        A "ras" event's `message` is the datagram: its kind is told, nothing else of it.
+        """
+        if event == "ras":
+            members["message"] = ras_kind(members["message"])
         allowed = FIELDS.get(event)
         if allowed is None:
             return
@@ -72,13 +75,15 @@ def ras_kind(data: bytes) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return `value` as JSON has it: octets in hex, long texts cut, nothing by its repr."""
+    """Return `value` as JSON has it: octets in hex, addresses as host:port, long texts cut, no repr."""
     if isinstance(value, (bool, int)):
         return value
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).hex()
     if isinstance(value, str):
         return value[:_LONGEST]
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
+        return join_address(value[0], value[1])
     if isinstance(value, (tuple, list)):
         return [_plain(part) for part in value]
     return "?"

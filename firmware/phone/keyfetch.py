@@ -10,11 +10,12 @@ import gc
 
 import tls
 
-from phone import aio, clock
-from phone.http import BUFFER, Answer, AnswerError, request
+from phone import aio
+from phone.http import BUFFER, Answer, AnswerError, http_date, request
 from ras.compat import const, wipe
 from ras.errors import RemoteProtocolError
-from ras.keyfile import decode, join_address
+from ras.hostport import join_address
+from ras.keyfile import decode
 from ras.keys import ext_digits
 
 # One step each; an ESP32 takes up to 1.7 s for the handshake, a busy key server longer.
@@ -153,7 +154,7 @@ async def _fetch_one(
             keys = decode(answer.body())
         except RemoteProtocolError:
             raise FetchError(BAD_KEY_FILE, server)
-        return Fetched(keys, server, clock.http_date(answer.date))
+        return Fetched(keys, server, http_date(answer.date))
     finally:
         if secure is not None:
             secure.close()

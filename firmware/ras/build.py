@@ -1,6 +1,9 @@
-"""The values of the messages that ringkey sends, less token and ICV (`profile.seal` adds those)."""
+"""The values of requests and of UCF, less token and ICV (`profile.seal` adds those).
 
-from ras.address import to_alternates, to_transport
+What a gatekeeper answers with is in answers.py, which a phone has no need of.
+"""
+
+from ras.address import to_transport
 from ras.oids import H225_V6
 
 _PRODUCT = b"ringkey"
@@ -31,26 +34,6 @@ def gatekeeper_request(number: int, ext: str, ras: "tuple[str, int]") -> dict:
     }
 
 
-def gatekeeper_confirm(number: int, ras: "tuple[str, int]", others: "tuple[tuple[str, int], ...]") -> dict:
-    """Return a GCF's value; ras: where this gatekeeper hears RAS; others: its alternates."""
-    value = {"requestSeqNum": number, "protocolIdentifier": H225_V6, "rasAddress": to_transport(ras)}
-    if others:
-        value["alternateGatekeeper"] = to_alternates(others)
-    return value
-
-
-def gatekeeper_reject(number: int, reason: str, others: "tuple[tuple[str, int], ...]") -> dict:
-    """Return a GRJ's value; with others it redirects to those."""
-    value = {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "rejectReason": (reason, 0),
-    }
-    if others:
-        value["altGKInfo"] = {"alternateGatekeeper": to_alternates(others), "altGKisPermanent": False}
-    return value
-
-
 def registration_request(
     number: int,
     ext: str,
@@ -59,21 +42,10 @@ def registration_request(
     time_to_live: int,
 ) -> dict:
     """Return a full RRQ's value; time_to_live in seconds."""
-    return {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "discoveryComplete": True,
-        "callSignalAddress": [to_transport(signalling)],
-        "rasAddress": [to_transport(ras)],
-        "terminalType": _terminal(),
-        "terminalAlias": _alias(ext),
-        "endpointVendor": _VENDOR,
-        "timeToLive": time_to_live,
-        "keepAlive": False,
-        "willSupplyUUIEs": False,
-        "maintainConnection": False,
-        "supportsAltGK": 0,
-    }
+    value = _registration(number, ras, signalling, time_to_live, False)
+    value["terminalAlias"] = _alias(ext)
+    value["supportsAltGK"] = 0
+    return value
 
 
 def keep_alive(
@@ -84,6 +56,18 @@ def keep_alive(
     time_to_live: int,
 ) -> dict:
     """Return the value of an RRQ that only keeps a registration alive."""
+    value = _registration(number, ras, signalling, time_to_live, True)
+    value["endpointIdentifier"] = identifier
+    return value
+
+
+def _registration(
+    number: int,
+    ras: "tuple[str, int]",
+    signalling: "tuple[str, int]",
+    time_to_live: int,
+    keep_alive: bool,
+) -> dict:
     return {
         "requestSeqNum": number,
         "protocolIdentifier": H225_V6,
@@ -93,41 +77,9 @@ def keep_alive(
         "terminalType": _terminal(),
         "endpointVendor": _VENDOR,
         "timeToLive": time_to_live,
-        "keepAlive": True,
-        "endpointIdentifier": identifier,
+        "keepAlive": keep_alive,
         "willSupplyUUIEs": False,
         "maintainConnection": False,
-    }
-
-
-def registration_confirm(
-    number: int,
-    identifier: str,
-    signalling: "tuple[str, int]",
-    time_to_live: int,
-    others: "tuple[tuple[str, int], ...]",
-) -> dict:
-    """Return an RCF's value; signalling: where the gatekeeper takes TLS signalling."""
-    value = {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "callSignalAddress": [to_transport(signalling)],
-        "endpointIdentifier": identifier,
-        "timeToLive": time_to_live,
-        "willRespondToIRR": False,
-        "maintainConnection": False,
-    }
-    if others:
-        value["alternateGatekeeper"] = to_alternates(others)
-    return value
-
-
-def registration_reject(number: int, reason: str) -> dict:
-    """Return an RRJ's value."""
-    return {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "rejectReason": (reason, 0),
     }
 
 

@@ -17,8 +17,6 @@ Source: the seed, figures 3 and 4; protocol.md section 6.
 from ras import profile
 from ras.compat import const
 from ras.endpoint import Registration
-from ras.generator import fits
-from ras.keyfile import KeyFile
 from ras.keys import authentication_key
 from ras.record import Record
 from ras.tables import LOGIN, Machine
@@ -131,10 +129,12 @@ class Login:
 
     # -- key distribution
 
-    def keys(self, keyfile: KeyFile, now: int) -> None:
-        """Take the key file that was fetched."""
+    def keys(self, keyfile: object, now: int) -> None:
+        """Take the key file (keyfile.KeyFile) that was fetched."""
         if self._machine.state != "fetching":
             return
+        from ras.generator import fits  # a phone needs it here only
+
         if not fits(keyfile.g, self._ext):  # a key of another extension could never register
             self._give_up("bad-key-file", now)
             return

@@ -74,7 +74,9 @@ def decode_message(octets: bytes, kinds: "tuple | None" = None) -> Message:
     """Decode one datagram (H.225.0 section 7.6).
 
     kinds: those that the caller takes, None for all; any other comes back as UNKNOWN with no
-    value, and nothing is loaded for it.  Octets behind the message are left alone, as X.691 section 11.1 lets an encoder pad.
+    value, and nothing is loaded for it.
+
+    Octets behind the message are left alone, as X.691 section 11.1 lets an encoder pad.
     Raises RemoteProtocolError where it is no RAS message, is cut off, or has a value out
     of its range.
     """

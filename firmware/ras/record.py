@@ -10,11 +10,12 @@ Where it lies, its serial number and its checksum are the store's affair (phone/
 """
 
 from ras.errors import RemoteProtocolError
-from ras.keyfile import MAX_GATEKEEPERS
 from ras.keys import CVM, MAX_EXT, MAX_PIN, NONCE, SUITES, Suite, digits
 
 VERSION = 1
-_MAX_HOST = 255  # octets, as in keyfile.py
+# A phone tries each in turn, 14 s each: more would only keep its user waiting.
+MAX_GATEKEEPERS = 8
+_MAX_HOST = 255  # octets, as in hostport.py
 # The longest record there is: what a slot must hold, a little over 2 KB.
 MAX_RECORD = 2 + 1 + MAX_EXT + 1 + MAX_PIN + NONCE + 32 + CVM + 32 + 1 + MAX_GATEKEEPERS * (3 + _MAX_HOST)
 

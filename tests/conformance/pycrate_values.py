@@ -1,7 +1,7 @@
 """Values for the core's tables, made by hypothesis, and their form in pycrate."""
 
 from hypothesis import strategies as st
-from ras import aper, oids
+from ras import aper, dotted
 
 _WELL_KNOWN = st.sampled_from(
     ["0.0.8.2250.0.6", "2.25.273361958028179150373490966389896869464.1", "1.3.6.1.4.1.9"]
@@ -43,7 +43,7 @@ def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
     if k == aper.BOOLEAN:
         return st.booleans()
     if k == aper.OID:
-        return _OIDS.map(oids.octets)
+        return _OIDS.map(dotted.octets)
     if k == aper.INTEGER:
         if kind[1] is None:
             return st.integers(-(2**31), 2**31 - 1)  # tshark reads no wider ones
@@ -78,11 +78,11 @@ def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
 
 def to_pycrate(kind, value):
     """Return `value` in the form pycrate gives and takes."""
+    if kind[0] == aper.LATER:
+        kind = kind[1]()
     k = kind[0]
-    if k == aper.LATER:
-        return to_pycrate(kind[1](), value)
     if k == aper.OID:
-        return tuple(int(arc) for arc in oids.dotted(value).split("."))
+        return tuple(int(arc) for arc in dotted.dotted(value).split("."))
     if k == aper.ICV:
         return (int.from_bytes(value, "big"), 8 * len(value))
     if k == aper.SEQUENCE_OF:

@@ -36,7 +36,8 @@ ROOMS = {
         "yarl",
     ),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
-    "tools": ("ringkey", "ras", "harness", STANDARD),
+    "tools": ("ringkey", "ras", "harness", "heapmeter", STANDARD),
+    "tools/heapmeter/onboard": MICROPYTHON,
 }
 
 # What one room of ringkey may know of the others: site knows none, the two services do not
@@ -63,7 +64,10 @@ def imports(file):
 def files(room):
     """Return the Python files of a room."""
     path = ROOT / room
-    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+    if path.is_file():
+        return [path]
+    within = [ROOT / other for other in ROOMS if other.startswith(room + "/")]
+    return [file for file in sorted(path.rglob("*.py")) if not any(file.is_relative_to(w) for w in within)]
 
 
 def under(name, allowed):

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from ras.errors import RemoteProtocolError
 from ras.generator import NO_SERVER, SERVER_ID
-from ras.keyfile import MAX_GATEKEEPERS, join_address, split_address
+from ras.hostport import join_address, split_address
 from ras.keys import SUITES, Suite
+from ras.record import MAX_GATEKEEPERS
 
 from ringkey.errors import UserError
 from ringkey.site import files, runtime

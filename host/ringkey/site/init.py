@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ras.generator import SERVER_ID
-from ras.keyfile import join_address
+from ras.hostport import join_address
 from ras.keys import Suite, check_value, master_key
 
 from ringkey.errors import UserError

@@ -3,7 +3,7 @@
 That every message reads the same elsewhere is tests/conformance's affair.
 """
 
-from ras import aper, build, keys, message, oids, profile
+from ras import answers, aper, build, dotted, keys, message, oids, profile
 from ras.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from ras.per import Reader, Writer
 
@@ -26,12 +26,12 @@ def all_messages():
     others = (("192.0.2.2", 1719), ("2001:db8::2", 1719))
     made = [
         (message.GRQ, build.gatekeeper_request(5, "1001", there), ELEMENTS),
-        (message.GCF, build.gatekeeper_confirm(5, here, others), nonces),
-        (message.GRJ, build.gatekeeper_reject(5, "securityDenial", others), error),
+        (message.GCF, answers.gatekeeper_confirm(5, here, others), nonces),
+        (message.GRJ, answers.gatekeeper_reject(5, "securityDenial", others), error),
         (message.RRQ, build.registration_request(6, "1001", there, there, 300), dict(ELEMENTS, **{})),
         (message.RRQ, build.keep_alive(7, "abcd", there, there, 300), nonces),
-        (message.RCF, build.registration_confirm(6, "abcd", here, 300, others), dict(nonces)),
-        (message.RRJ, build.registration_reject(6, "securityDenial"), error),
+        (message.RCF, answers.registration_confirm(6, "abcd", here, 300, others), dict(nonces)),
+        (message.RRJ, answers.registration_reject(6, "securityDenial"), error),
         (message.URQ, build.unregistration_request(8, "abcd", there, "maintenance"), nonces),
         (message.UCF, build.unregistration_confirm(8), nonces),
     ]
@@ -241,7 +241,7 @@ def test_other_tokens_beside_the_profile_s_are_no_harm():
     value = build.gatekeeper_request(5, "1001", ("192.0.2.50", 40000))
     empty = (0, 0)
     stranger = {
-        "tokenOID": oids.octets("0.0.8.235.0.2.5"),
+        "tokenOID": dotted.octets("0.0.8.235.0.2.5"),
         "timeStamp": 12345,
         "dhkey": {"halfkey": (5, 1024), "modSize": empty, "generator": empty},
         "random": -3,
@@ -270,11 +270,11 @@ def test_an_icv_of_unknown_algorithm_or_wrong_length_is_malformed():
 
 
 def test_object_identifiers():
-    assert oids.octets("2.25.273361958028179150373490966389896869464") == oids.BASE
-    assert oids.dotted(oids.PROFILE) == "2.25.273361958028179150373490966389896869464.1"
-    assert oids.octets("0.0.8.2250.0.6") == oids.H225_V6
+    assert dotted.octets("2.25.273361958028179150373490966389896869464") == oids.BASE
+    assert dotted.dotted(oids.PROFILE) == "2.25.273361958028179150373490966389896869464.1"
+    assert dotted.octets("0.0.8.2250.0.6") == oids.H225_V6
     for text in ("0.0", "1.39.7", "2.100.3", "2.999", "0.0.8.235.0.2.5"):
-        assert oids.dotted(oids.octets(text)) == text
+        assert dotted.dotted(dotted.octets(text)) == text
 
 
 def test_errors_are_of_one_family():

@@ -1,6 +1,6 @@
 """Endpoint, Login and Registrar joined in memory: protocol.md sections 5, 6 and 7, case by case."""
 
-from ras import build, keys, message, profile
+from ras import answers, build, keys, message, profile
 from ras.errors import LocalProtocolError
 from ras.registrar import Lookup
 from ras.tables import ENDPOINT, LOGIN, REGISTRATION, Machine
@@ -301,7 +301,7 @@ def forge_grj(suite=None, key=None, code=profile.REVOKED):
         m = message.decode_message(data)
         if m.kind != message.GRQ:
             return []
-        value = build.gatekeeper_reject(m.value["requestSeqNum"], "securityDenial", ())
+        value = answers.gatekeeper_reject(m.value["requestSeqNum"], "securityDenial", ())
         elements = {profile.ERROR: bytes((code,)), profile.RE: profile.elements(m)[profile.RE]}
         return [(profile.seal(message.GRJ, value, elements, suite, key), target, source)]
 

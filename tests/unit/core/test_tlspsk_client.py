@@ -518,17 +518,21 @@ def test_caller_mistakes():
 
 
 def test_secrets_are_wiped_and_not_shown():
-    c, s = connected()
+    c, s = keyed()
+    negotiation = c._negotiation
+    assert negotiation._key == bytearray(32)
+    assert negotiation._master != bytearray(48)
+    c.receive(s.last_flight())
     assert KEY.hex() not in repr(c)
     assert repr(c) == "PSKClient(OPEN)"
-    assert c._key == bytearray(32)
-    assert c._master == bytearray(48)
+    assert c._negotiation is None
+    assert negotiation._master == bytearray(48)
     write = c._records._write
     assert write.enc != bytearray(16)
     c.receive(s.records.encode(21, b"\x01\x00"))
     assert write.enc == bytearray(16)
     assert write.mac == bytearray(32)
     c, _ = greeted()
-    assert c._key == bytearray(KEY)
+    assert c._negotiation._key == bytearray(KEY)
     fails_plain(c, b"\x00\x00\x00\x00\x00", errors.UNEXPECTED_MESSAGE)
-    assert c._key == bytearray(32)
+    assert c._negotiation._key == bytearray(32)
