@@ -18,17 +18,26 @@ def _board_beside() -> None:
 def main() -> int:
     """Be a phone; return the exit status."""
     _board_beside()
-    from phone.board import BoardError, open_board
-
-    try:
-        board = open_board()
-    except BoardError as error:
-        print(error)
+    board = _open_board()
+    if board is None:
         return 2
     try:
         return _run(board)
     finally:
         board.close()
+
+
+def _open_board() -> "object | None":
+    from phone.board import BoardError, open_board
+    from phone.unload import unload
+
+    try:
+        return open_board()
+    except BoardError as error:
+        print(error)
+        return None
+    finally:
+        unload("phone.board", "ras.hostport")
 
 
 def _run(board: object) -> int:

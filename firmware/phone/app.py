@@ -15,11 +15,9 @@ import os
 from phone import clock
 from phone.channel import NATIVE, ChannelError, open_channel
 from phone.datagram import DatagramSocket
-from phone.prompt import Prompt
-from phone.screen import Screen, words
-from phone.store import DAMAGED, Store, StoreError
+from phone.screen import Screen
 from phone.unload import unload
-from ras import q931
+from ras import message
 from ras.compat import const
 from ras.endpoint import Endpoint
 from ras.errors import RemoteProtocolError
@@ -31,8 +29,14 @@ VERSION = "0.1.0"
 NOTICE = const(4000)
 # ms.  The longest sleep: phone.clock must be asked from time to time.
 _LONGEST_SLEEP = const(3600000)
-# What is in the heap while keys are fetched, and not before or after.
+# What is in the heap only while it is at work: docs/memory.md has the rule.
 _FETCHING = ("phone.keyfetch", "phone.http", "ras.keyfile", "ras.generator")
+_STORING = ("phone.store", "ras.record_octets")
+_PROMPTING = ("phone.prompt",)
+_CALLING = ("ras.q931",)
+# Types of messages; those of RRQ and RCF stay, without the modules that made them.
+_TYPES = ("ras.h225_discovery", "ras.h225_registration", "ras.h225_reject", "ras.h225_end")
+_SHARED_TYPES = ("ras.h225", "ras.h235")
 
 
 class Fault(Exception):
@@ -70,9 +74,7 @@ class Phone:
             self.events = Events(board.console.write)
         self._screen = Screen(board.displays, self.events)
         self._clock = clock.Clock()
-        self._store = Store(board.store)
-        self._prompt = Prompt()
-        self._prompting = False
+        self._prompt = None  # a Prompt while it shows
         self._notice = None  # until when a reason stays on the display
         self._login = Login(os.urandom)
         self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
@@ -83,18 +85,6 @@ class Phone:
         self._wake = asyncio.Event()
         self._ended = False
         self._fault = None
-        # Effects of ras/login.py, each with what carries it out.
-        self._effects = {
-            "prompt": self._do_prompt,
-            "show": self._do_show,
-            "fetch": self._do_fetch,
-            "register": self._do_register,
-            "unregister": self._do_unregister,
-            "commit": self._do_commit,
-            "erase": self._do_erase,
-            "open": self._do_open,
-            "close": self._do_close,
-        }
 
     async def run(self) -> None:
         """Be a phone until the keypads end; raises Fault."""
@@ -120,12 +110,11 @@ class Phone:
 
     def _begin(self) -> None:
         self._screen.step("starting")
-        record = self._store.load()
+        record, state = self._load()
         self._ext = record.ext if record is not None else ""
-        lost = self._store.state == DAMAGED
-        self.events.tell("boot", board=self._board.name, version=VERSION, store=self._store.state)
+        self.events.tell("boot", board=self._board.name, version=VERSION, store=state)
         self._socket = DatagramSocket()
-        self._login.boot(record, self._clock.now(), "keys-lost" if lost else None)
+        self._login.boot(record, self._clock.now(), "keys-lost" if state == "damaged" else None)
         self._start("datagrams", self._take_datagrams())
         for i in range(len(self._board.keys)):
             self._start("keys%d" % i, self._take_keys(self._board.keys[i]))
@@ -135,7 +124,8 @@ class Phone:
     async def _turn(self) -> None:
         """Do what is due, until nothing is left to do at once."""
         now = self._clock.now()
-        self._prompt.handle_timer(now)
+        if self._prompt is not None:
+            self._prompt.handle_timer(now)
         self._login.handle_timer(now)
         self._endpoint.handle_timer(now)
         if self._notice is not None and now >= self._notice:
@@ -143,14 +133,15 @@ class Phone:
         while True:
             effect = self._login.next_effect()
             if effect is not None:
-                await self._effects[effect[0]](*effect[1:])
+                # Each effect of ras/login.py has its method.
+                await getattr(self, "_do_" + effect[0])(*effect[1:])
                 continue
             self._send_datagrams()
             event = self._endpoint.next_event()
             if event is None:
                 break
             self._endpoint_event(event)
-        if self._prompting and self._notice is None:
+        if self._prompt is not None and self._notice is None:
             self._screen.show(self._prompt.lines)
 
     async def _sleep(self) -> None:
@@ -158,7 +149,7 @@ class Phone:
         for timer in (
             self._login.get_timer(),
             self._endpoint.get_timer(),
-            self._prompt.get_timer(),
+            None if self._prompt is None else self._prompt.get_timer(),
             self._notice,
         ):
             if timer is not None and (due is None or timer < due):
@@ -201,7 +192,7 @@ class Phone:
             self._wake.set()
 
     def _key(self, key: str, now: int) -> None:
-        if not self._prompting:
+        if self._prompt is None:
             if key == "L":
                 self._login.log_out(now)
             return
@@ -257,17 +248,18 @@ class Phone:
     # -- effects
 
     async def _do_prompt(self, reason: "str | None") -> None:
+        from phone.prompt import Prompt
+
         self._cancel("work")
-        self._prompt.start()
-        self._prompting = True
+        self._prompt = Prompt()
         self._notice = None
         if reason:
             self._screen.reason(reason, self._detail(reason))
             self._notice = self._clock.now() + NOTICE
 
     async def _do_show(self, step: str) -> None:
-        self._prompting = False
-        self._prompt.start()
+        self._prompt = None
+        unload(*_PROMPTING)
         self._screen.step(step, self._detail(step))
 
     async def _do_fetch(self, ext: str) -> None:
@@ -283,24 +275,38 @@ class Phone:
         self._cancel("work")
         self._endpoint.log_out(self._clock.now())
 
+    def _load(self) -> "tuple[object, str]":
+        """Return what the store holds: (Record or None, its state)."""
+        from phone.store import Store
+
+        store = Store(self._board.store)
+        record = store.load()
+        unload(*_STORING)
+        return record, store.state
+
     async def _do_commit(self, record: object) -> None:
+        from phone.store import Store, StoreError
+
         try:
-            self._store.commit(record)
+            Store(self._board.store).commit(record)
         except StoreError:
             self.events.tell("commit", ok=False)
             self._login.not_committed(self._clock.now())
-            return
-        self.events.tell("commit", ok=True)
-        self._login.committed(self._clock.now())
+        else:
+            self.events.tell("commit", ok=True)
+            self._login.committed(self._clock.now())
+        unload(*_STORING)
 
     async def _do_erase(self) -> None:
+        from phone.store import Store, StoreError
+
         try:
-            self._store.erase()
+            Store(self._board.store).erase()
+            self.events.tell("erase", ok=True)
         except StoreError:
             self.events.tell("erase", ok=False)
             self._screen.reason("erase-failed")
-            return
-        self.events.tell("erase", ok=True)
+        unload(*_STORING)
 
     async def _do_open(self, registration: object) -> None:
         self._start("channel", self._run_channel(registration))
@@ -349,7 +355,7 @@ class Phone:
         self._status = error.status
         self.events.tell("reason", reason=error.reason, server=error.server, status=error.status)
         if more:
-            self._screen.show(words(error.reason, self._detail(error.reason)))
+            self._screen.words(error.reason, self._detail(error.reason))
 
     async def _register(self, record: object, gatekeepers: tuple) -> None:
         await self._network()
@@ -385,16 +391,15 @@ class Phone:
             self.events.tell("channel", state="open", cipher=channel.cipher, peer=peer)
             self._login.channel_open(channel.cipher, self._clock.now())
             self._wake.set()
-            gc.collect()
+            self._settle()
             if self.events.on:
                 self.events.tell("memory", free=gc.mem_free(), used=gc.mem_alloc())
             while True:
                 frame = await channel.receive()
                 if frame is None:
                     break
-                answer = q931.answer(frame) if frame else None
-                if answer is not None:
-                    await channel.send(answer)
+                if frame:
+                    await self._signal(channel, frame)
             state = "closed"
         except ChannelError as error:
             state = error.step + "-failed"
@@ -407,6 +412,24 @@ class Phone:
                 channel.close()
         self.events.tell("channel", state=state, peer=peer)
         self._login.channel_failed(self._clock.now())
+
+    async def _signal(self, channel: object, frame: bytes) -> None:
+        """Take a frame of call signalling; raises RemoteProtocolError, OSError."""
+        from ras import q931
+
+        try:
+            answer = q931.answer(frame)
+        finally:
+            unload(*_CALLING)
+        if answer is not None:
+            await channel.send(answer)
+
+    def _settle(self) -> None:
+        """Let go of what a phone that is registered has no need of."""
+        message.forget(message.GRQ, message.GCF, message.GRJ, message.RRJ, message.URQ, message.UCF)
+        unload(*_TYPES)
+        unload(*_SHARED_TYPES)
+        gc.collect()
 
     def _detail(self, word: str) -> str:
         """Return what goes into the words on the display: an HTTP status, or the extension."""

@@ -1,5 +1,7 @@
 """Opens the board: reads board.json and builds each part with the driver that it names.
 
+In the heap only until the board is open (firmware/main.py).
+
 A new board is a new folder and no code.  Its board.json lies on sys.path:
 
     {"board": "unix",
@@ -33,6 +35,8 @@ drivers need.
 import json
 import sys
 
+from phone.parts import Board
+from phone.unload import unload
 from ras.errors import RemoteProtocolError
 from ras.hostport import split_address
 
@@ -46,61 +50,50 @@ class BoardError(Exception):
     """A part cannot be opened; the text is for a person and says what to do."""
 
 
-class Board:
-    """The parts, opened.  name, settings, console, displays, keys, store, network.
+def _part(board: Board, description: dict, name: str) -> object:
+    part = description.get(name)
+    if part is None:
+        raise BoardError("board.json names no " + name)
+    return _open(board, part)
 
-    silent: names of the displays that did not answer.
-    """
 
-    def __init__(self, description: dict) -> None:
-        self.name = description.get("board", "?")
-        self.silent = []
-        self._opened = []
-        self.settings = dict(DEFAULTS)
-        self.settings.update(self._part(description, "settings", None))
-        self.console = self._part(description, "console", self.settings)
-        self.store = self._part(description, "store", self.settings)
-        self.network = self._part(description, "network", self.settings)
-        self.keys = [self._open(part, self.settings) for part in description.get("keys", ())]
-        self.displays = []
-        for part in description.get("displays", ()):
-            try:
-                self.displays.append(self._open(part, self.settings))
-            except OSError:
-                # A display that does not answer is no reason not to start.
-                self.silent.append(part["module"])
+def _open(board: Board, part: dict) -> object:
+    name = part["module"]
+    try:
+        module = __import__(name)
+    except ImportError:
+        raise BoardError("board.json names %s, which is not there" % name)
+    for piece in name.split(".")[1:]:
+        module = getattr(module, piece)
+    params = dict(part.get("params", ()))
+    if board.settings is not None:
+        params["settings"] = board.settings
+    try:
+        opened = module.open(params)
+    except BaseException:
+        board.close()
+        raise
+    board.opened.append(opened)
+    return opened
 
-    def close(self) -> None:
-        """Give back what was opened, last first (a terminal gets its mode back)."""
-        while self._opened:
-            part = self._opened.pop()
-            if hasattr(part, "close"):
-                part.close()
 
-    def _part(self, description: dict, name: str, settings: "dict | None") -> object:
-        part = description.get(name)
-        if part is None:
-            raise BoardError("board.json names no " + name)
-        return self._open(part, settings)
-
-    def _open(self, part: dict, settings: "dict | None") -> object:
-        name = part["module"]
+def _board(description: dict) -> Board:
+    board = Board(description.get("board", "?"))
+    settings = dict(DEFAULTS)
+    settings.update(_part(board, description, "settings"))
+    board.settings = settings
+    unload(description["settings"]["module"])  # it has said what it knows
+    board.console = _part(board, description, "console")
+    board.store = _part(board, description, "store")
+    board.network = _part(board, description, "network")
+    board.keys = [_open(board, part) for part in description.get("keys", ())]
+    for part in description.get("displays", ()):
         try:
-            module = __import__(name)
-        except ImportError:
-            raise BoardError("board.json names %s, which is not there" % name)
-        for piece in name.split(".")[1:]:
-            module = getattr(module, piece)
-        params = dict(part.get("params", ()))
-        if settings is not None:
-            params["settings"] = settings
-        try:
-            opened = module.open(params)
-        except BaseException:
-            self.close()
-            raise
-        self._opened.append(opened)
-        return opened
+            board.displays.append(_open(board, part))
+        except OSError:
+            # A display that does not answer is no reason not to start.
+            board.silent.append(part["module"])
+    return board
 
 
 def open_board() -> Board:
@@ -116,7 +109,7 @@ def open_board() -> Board:
                 description = json.load(file)
             except ValueError:
                 raise BoardError("%s is not JSON" % path)
-        return Board(description)
+        return _board(description)
     raise BoardError("no board.json: put the board's folder on MICROPYPATH")
 
 

@@ -1,10 +1,10 @@
 """Takes modules out of the heap that are needed for a while only (docs/memory.md).
 
 A module read from the file system lives in the heap.  Whoever lets one go imports it in a
-function, keeps nothing of it, and calls this when it is done; the next import reads it again.
+function, keeps no class and no function of it, and calls this when it is done; the next
+collection takes it, and the next import reads it again.
 """
 
-import gc
 import sys
 
 
@@ -17,4 +17,3 @@ def unload(*names: str) -> None:
             package = sys.modules.get(name[:dot])
             if package is not None and hasattr(package, name[dot + 1 :]):
                 delattr(package, name[dot + 1 :])
-    gc.collect()

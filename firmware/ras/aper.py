@@ -11,8 +11,7 @@ A type is a tuple whose first item is its kind (see `h225.py` for many of them):
     (SEQUENCE_OF, type, low, high)
     (CHOICE, alternatives, additions)
     (ICV,)                      the BIT STRING of an integrity check value
-    (LATER, function)           the type that function() returns: for one that is seldom
-                                there, so that its module is loaded when it is
+    (LATER, module, name)       a type that is seldom there: its module is loaded when it is
 
 Fields, alternatives and additions are flat tuples, since a tuple for each would cost a
 phone more heap than all the rest of the table (docs/memory.md): name, type, MUST or MAY
@@ -105,8 +104,13 @@ def decode(reader: Reader, kind: tuple) -> object:
         reader.icv = ((reader.position >> 3) - len(value), len(value))
         return value
     if k == LATER:
-        return decode(reader, kind[1]())
+        return decode(reader, find(kind))
     return 0  # NULL
+
+
+def find(kind: tuple) -> tuple:
+    """Return the type that a LATER stands for."""
+    return getattr(__import__(kind[1], None, None, (kind[2],)), kind[2])
 
 
 def _decode_size(reader: Reader, low: int, high: "int | None") -> int:
@@ -251,7 +255,7 @@ def encode(writer: Writer, kind: tuple, value: object) -> None:
         writer.octets(value)
         writer.icv = (len(writer.data) - len(value), len(value))
     elif k == LATER:
-        encode(writer, kind[1](), value)
+        encode(writer, find(kind), value)
 
 
 def _encode_size(writer: Writer, n: int, low: int, high: "int | None") -> None:

@@ -18,6 +18,7 @@ _PORT = (INTEGER, 0, 65535)
 _NUMBER = (INTEGER, 1, 65535)
 TIME_TO_LIVE = (INTEGER, 1, 4294967295)
 _TEXT = (CHARS, 1, 512, 8, None)
+_RARE = "ras.h225_gateway"
 
 # fmt: off
 NON_STANDARD = (
@@ -85,24 +86,6 @@ VENDOR = (
 )
 
 
-def _gateway() -> tuple:
-    from ras.h225_gateway import GATEWAY
-
-    return GATEWAY
-
-
-def _mcu() -> tuple:
-    from ras.h225_gateway import MCU
-
-    return MCU
-
-
-def _set() -> tuple:
-    from ras.h225_gateway import SET
-
-    return SET
-
-
 # TerminalInfo and GatekeeperInfo are alike in the root.
 _INFO = (SEQUENCE, ("nonStandardData", NON_STANDARD, MAY), ())
 
@@ -112,14 +95,14 @@ ENDPOINT_TYPE = (
         "nonStandardData", NON_STANDARD, MAY,
         "vendor", VENDOR, MAY,
         "gatekeeper", _INFO, MAY,
-        "gateway", (LATER, _gateway), MAY,
-        "mcu", (LATER, _mcu), MAY,
+        "gateway", (LATER, _RARE, "GATEWAY"), MAY,
+        "mcu", (LATER, _RARE, "MCU"), MAY,
         "terminal", _INFO, MAY,
         "mc", BOOLEAN_TYPE, MUST,
         "undefinedNode", BOOLEAN_TYPE, MUST,
     ),
     (
-        "set", (LATER, _set),
+        "set", (LATER, _RARE, "SET"),
         None, None,  # supportedTunnelledProtocols
     ),
 )

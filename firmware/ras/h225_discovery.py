@@ -1,4 +1,4 @@
-"""GRQ and GCF (ITU-T H.225.0 annex H), as tables for `aper.py`."""
+"""GRQ and GCF (ITU-T H.225.0 annex H), as tables for `aper.py`, each by the kind of its message."""
 
 from ras.aper import LATER, MAY, MUST, SEQUENCE, SEQUENCE_OF
 from ras.h225 import (
@@ -14,22 +14,15 @@ from ras.h225 import (
 )
 from ras.h235 import BOOLEAN_TYPE, IDENTIFIER_TYPE, OID_TYPE
 
-
-def _q_series() -> tuple:
-    from ras.h225_gateway import Q_SERIES
-
-    return Q_SERIES
-
-
 # fmt: off
-GATEKEEPER_REQUEST = (
+GRQ = (
     SEQUENCE,
     HEAD
     + (
         "rasAddress", TRANSPORT_ADDRESS, MUST,
         "endpointType", ENDPOINT_TYPE, MUST,
         "gatekeeperIdentifier", IDENTIFIER_TYPE, MAY,
-        "callServices", (LATER, _q_series), MAY,
+        "callServices", (LATER, "ras.h225_gateway", "Q_SERIES"), MAY,
         "endpointAlias", ALIASES, MAY,
     ),
     (
@@ -48,7 +41,7 @@ GATEKEEPER_REQUEST = (
     ),
 )
 
-GATEKEEPER_CONFIRM = (
+GCF = (
     SEQUENCE,
     HEAD
     + (

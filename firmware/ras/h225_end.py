@@ -1,4 +1,4 @@
-"""URQ, UCF and XRS (ITU-T H.225.0 annex H), as tables for `aper.py`."""
+"""URQ, UCF and XRS (ITU-T H.225.0 annex H), as tables for `aper.py`, each by the kind of its message."""
 
 from ras.aper import CHOICE, MAY, MUST, SEQUENCE
 from ras.h225 import (
@@ -29,7 +29,7 @@ _UNREGISTRATION_REASON = (
     ),
 )
 
-UNREGISTRATION_REQUEST = (
+URQ = (
     SEQUENCE,
     NUMBER
     + (
@@ -53,7 +53,7 @@ UNREGISTRATION_REQUEST = (
     ),
 )
 
-UNREGISTRATION_CONFIRM = (
+UCF = (
     SEQUENCE,
     NUMBER + ("nonStandardData", NON_STANDARD, MAY),
     SECURITY
@@ -63,5 +63,5 @@ UNREGISTRATION_CONFIRM = (
     ),
 )
 
-UNKNOWN_MESSAGE = (SEQUENCE, NUMBER, SECURITY + ("messageNotUnderstood", OCTETS_TYPE))
+XRS = (SEQUENCE, NUMBER, SECURITY + ("messageNotUnderstood", OCTETS_TYPE))
 # fmt: on

@@ -1,4 +1,4 @@
-"""RRQ and RCF (ITU-T H.225.0 annex H), as tables for `aper.py`."""
+"""RRQ and RCF (ITU-T H.225.0 annex H), as tables for `aper.py`, each by the kind of its message."""
 
 from ras.aper import MAY, MUST, SEQUENCE
 from ras.h225 import (
@@ -17,7 +17,7 @@ from ras.h225 import (
 from ras.h235 import BOOLEAN_TYPE, IDENTIFIER_TYPE
 
 # fmt: off
-REGISTRATION_REQUEST = (
+RRQ = (
     SEQUENCE,
     HEAD
     + (
@@ -60,7 +60,7 @@ REGISTRATION_REQUEST = (
     ),
 )
 
-REGISTRATION_CONFIRM = (
+RCF = (
     SEQUENCE,
     HEAD
     + (

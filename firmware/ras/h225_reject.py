@@ -1,4 +1,4 @@
-"""GRJ and RRJ (ITU-T H.225.0 annex H), as tables for `aper.py`."""
+"""GRJ and RRJ (ITU-T H.225.0 annex H), as tables for `aper.py`, each by the kind of its message."""
 
 from ras.aper import CHOICE, MAY, MUST, SEQUENCE
 from ras.h225 import ALIASES, ALTERNATE_GATEKEEPER, ALTERNATES, HEAD, NULL_TYPE, SECURITY
@@ -54,7 +54,7 @@ _REGISTRATION_REJECT_REASON = (
     ),
 )
 
-GATEKEEPER_REJECT = (
+GRJ = (
     SEQUENCE,
     HEAD
     + (
@@ -69,7 +69,7 @@ GATEKEEPER_REJECT = (
     ),
 )
 
-REGISTRATION_REJECT = (
+RRJ = (
     SEQUENCE,
     HEAD
     + (

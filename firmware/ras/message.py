@@ -1,6 +1,6 @@
 """A RAS message as octets and as values; where its integrity check value lies."""
 
-from ras.aper import UNKNOWN, decode, encode
+from ras.aper import LATER, UNKNOWN, decode, encode, find
 from ras.compat import compare_digest, const
 from ras.errors import LocalProtocolError, RemoteProtocolError
 from ras.keys import Suite, integrity_check_value
@@ -21,6 +21,18 @@ _REQUESTS = {9: 7, 12: 2, 15: 1, 18: 2, 21: 2}
 _XRS = const(24)  # unknownMessageResponse, the last of the root
 _ROOT = const(25)
 
+# The module h225_… that has the type of a kind: of its name, it is what the message is for.
+_WHERE = {
+    GRQ: "discovery",
+    GCF: "discovery",
+    GRJ: "reject",
+    RRQ: "registration",
+    RCF: "registration",
+    RRJ: "reject",
+    URQ: "end",
+    UCF: "end",
+    XRS: "end",
+}
 _tables = {}  # kind: its type, once there was one
 
 
@@ -46,28 +58,14 @@ def table_of(kind: str) -> tuple:
     """Return the type of a kind of message; its module is loaded with the first one of that kind."""
     table = _tables.get(kind)
     if table is None:
-        table = _tables[kind] = _load(kind)
+        table = _tables[kind] = find((LATER, "ras.h225_" + _WHERE[kind], kind))
     return table
 
 
-def _load(kind: str) -> tuple:
-    if kind in (GRQ, GCF):
-        from ras import h225_discovery as types
-
-        return types.GATEKEEPER_REQUEST if kind == GRQ else types.GATEKEEPER_CONFIRM
-    if kind in (RRQ, RCF):
-        from ras import h225_registration as types
-
-        return types.REGISTRATION_REQUEST if kind == RRQ else types.REGISTRATION_CONFIRM
-    if kind in (GRJ, RRJ):
-        from ras import h225_reject as types
-
-        return types.GATEKEEPER_REJECT if kind == GRJ else types.REGISTRATION_REJECT
-    from ras import h225_end as types
-
-    if kind == XRS:
-        return types.UNKNOWN_MESSAGE
-    return types.UNREGISTRATION_REQUEST if kind == URQ else types.UNREGISTRATION_CONFIRM
+def forget(*kinds: str) -> None:
+    """Let the types of these kinds go, until one of them is needed again."""
+    for kind in kinds:
+        _tables.pop(kind, None)
 
 
 def decode_message(octets: bytes, kinds: "tuple | None" = None) -> Message:

@@ -36,7 +36,7 @@ class PSKClient:
 
     def start(self) -> None:
         """Begin the handshake; call once."""
-        self._enter(states.START)
+        self._enter("start()")
         self._negotiation.start()
 
     def receive(self, data: bytes) -> None:
@@ -48,7 +48,7 @@ class PSKClient:
         """
         if self._state == states.FAILED:
             raise RemoteProtocolError(None, _FAILED_BEFORE)
-        self._enter(states.RECEIVE)
+        self._enter("receive()")
         if self._state == states.CLOSED:
             return
         self._records.receive(data)
@@ -66,7 +66,7 @@ class PSKClient:
         """
         after = states.FAILED
         try:
-            after = states.following(self._state, states.EOF)
+            after = states.following(self._state, "receive_eof()")
         finally:
             if after == states.CLOSED and self._state != states.CLOSED:
                 self._events.append(("closed",))
@@ -75,7 +75,7 @@ class PSKClient:
 
     def send(self, data: bytes) -> None:
         """Encrypt application data of any length; raises LocalProtocolError unless connected."""
-        self._enter(states.SEND)
+        self._enter("send()")
         view = memoryview(data)
         for at in range(0, len(data), record.SMALL_PLAINTEXT):
             self._send_record(record.APPLICATION_DATA, view[at : at + record.SMALL_PLAINTEXT])
@@ -83,7 +83,7 @@ class PSKClient:
     def close(self) -> None:
         """Send close_notify; further data from the server is dropped.  May be called again."""
         before = self._state
-        self._enter(states.CLOSE)
+        self._enter("close()")
         if before not in (states.IDLE, self._state):
             self._send_alert(errors.WARNING, errors.CLOSE_NOTIFY)
         if self._state == states.CLOSED:
@@ -145,7 +145,7 @@ class PSKClient:
                 self._events.append(("connected", suite))
 
     def _on_change_cipher_spec(self, payload: bytes) -> None:
-        self._enter(states.CHANGE_CIPHER_SPEC)
+        self._enter("ChangeCipherSpec")
         if payload != b"\x01":
             raise RemoteProtocolError(errors.DECODE_ERROR, "ChangeCipherSpec malformed")
         self._negotiation.change_cipher_spec()
@@ -158,7 +158,7 @@ class PSKClient:
             self._send_alert(errors.WARNING, errors.NO_RENEGOTIATION)
 
     def _on_data(self, payload: bytes) -> None:
-        self._enter(states.DATA)
+        self._enter("application data")
         if not payload:
             self._records.idle()
             return
@@ -176,7 +176,7 @@ class PSKClient:
             return
         if self._state == states.OPEN:
             self._send_alert(errors.WARNING, errors.CLOSE_NOTIFY)
-        self._enter(states.CLOSE_NOTIFY)
+        self._enter("close_notify")
         self._events.append(("closed",))
         self._wipe()
 

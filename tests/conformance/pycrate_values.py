@@ -37,7 +37,7 @@ def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
     """Return a strategy for values of the table type `kind`."""
     k = kind[0]
     if k == aper.LATER:
-        return values(kind[1]())
+        return values(aper.find(kind))
     if k == aper.NULL:
         return st.just(0)
     if k == aper.BOOLEAN:
@@ -79,7 +79,7 @@ def values(kind):  # noqa: PLR0911, PLR0912  (one branch a kind)
 def to_pycrate(kind, value):
     """Return `value` in the form pycrate gives and takes."""
     if kind[0] == aper.LATER:
-        kind = kind[1]()
+        kind = aper.find(kind)
     k = kind[0]
     if k == aper.OID:
         return tuple(int(arc) for arc in dotted.dotted(value).split("."))

@@ -37,7 +37,16 @@ def build(folder: Path) -> Path:
             target = (folder / name).with_suffix(".mpy")
             target.parent.mkdir(parents=True, exist_ok=True)
             done = subprocess.run(
-                [compiler, *OPTIONS, "-s", str(name), "-o", str(target), str(file)],
+                # The dotted name for tracebacks: it is in the heap in any case, a file's name is not.
+                [
+                    compiler,
+                    *OPTIONS,
+                    "-s",
+                    ".".join(name.with_suffix("").parts),
+                    "-o",
+                    str(target),
+                    str(file),
+                ],
                 capture_output=True,
                 text=True,
                 check=False,

@@ -1,8 +1,9 @@
-"""The octets of what a phone keeps (ras/record.py)."""
+"""The octets of what a phone keeps (ras/record_octets.py)."""
 
 from ras.errors import RemoteProtocolError
 from ras.keys import MAX_EXT, MAX_PIN, SHA1, SHA256
-from ras.record import MAX_GATEKEEPERS, MAX_RECORD, Record, decode, encode
+from ras.record import MAX_GATEKEEPERS, Record
+from ras.record_octets import MAX_RECORD, decode, encode
 
 from support import raises
 

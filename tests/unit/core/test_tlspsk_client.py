@@ -373,7 +373,7 @@ def test_data_before_finished():
     fails_plain(c, plain(23, b"early"), errors.UNEXPECTED_MESSAGE)
     with raises(LocalProtocolError) as caught:
         greeted()[0].send(b"x")
-    assert str(caught.value) == "send() in state WAIT_SERVER_HELLO"
+    assert str(caught.value) == "send() in state WAIT_HELLO"
 
 
 def test_close_from_the_server():
