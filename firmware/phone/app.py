@@ -178,6 +178,9 @@ class Phone:
         except Exception as error:
             self._fault = Fault(name, error)
             self._ended = True
+        if self._tasks.get(name) is asyncio.current_task():
+            # A task that has ended still holds all that its coroutines had in hand.
+            del self._tasks[name]
         self._wake.set()
 
     # -- keys
