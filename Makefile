@@ -29,6 +29,26 @@ servers: $(VENV)/.run ## Run key server and gatekeeper in one process, with a si
 phone: $(VENV)/.run ## Be a phone in this terminal, against `make servers`
 	@$(BIN)/python tools/phone.py --site $(SITE)
 
+# -- boards
+
+ON_BOARD = $(if $(BOARD),,$(error name a board of boards/, such as BOARD=esp32_generic))
+ON_PORT = $(if $(PORT),,$(error name a port, such as PORT=/dev/ttyUSB0))
+export MPY_CROSS
+
+.PHONY: image
+image: $(VENV)/.image ## Build a phone's image: BOARD=… SITE=… [BASE=file.bin] [FLASH=8MB]
+	$(ON_BOARD)@$(BIN)/python tools/make_image.py --board $(BOARD) --site $(SITE) \
+		$(if $(BASE),--base $(BASE)) $(if $(FLASH),--flash $(FLASH))
+
+.PHONY: flash
+flash: $(VENV)/.image ## Write the image to a board, keeping its NVS: BOARD=… PORT=… [ERASE=1]
+	$(ON_BOARD)$(ON_PORT)@$(BIN)/python tools/flash_board.py --board $(BOARD) --port $(PORT) \
+		$(if $(filter 1,$(ERASE)),--erase) $(if $(BAUD),--baud $(BAUD)) $(if $(filter 1,$(NO_STUB)),--no-stub)
+
+.PHONY: monitor
+monitor: $(VENV)/.image ## Show a board's console: PORT=…
+	$(ON_PORT)@$(BIN)/python tools/monitor.py --port $(PORT)
+
 # -- tests
 
 .PHONY: test
@@ -71,6 +91,11 @@ $(VENV)/bin/python: tools/find-python tools/check_machine.py
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing ringkey and what it needs (a minute, the first time)"
 	@$(PIP) -e '.[phone]'
+	@touch $@
+
+$(VENV)/.image: $(VENV)/.run
+	@echo "Installing what builds and flashes images"
+	@$(PIP) -e '.[image]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -17,6 +17,8 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.unixphone import REPOSITORY, find_micropython
 from heapmeter import phases, tree
+from image import bytecode
+from ringkey.errors import UserError
 
 _HEAP = "8M"  # for the measurement itself: nothing is short
 
@@ -48,7 +50,7 @@ def bits() -> int:
 
 def measure() -> "dict[str, Any]":
     """Measure everything; raises HarnessError."""
-    found: dict[str, Any] = {"bits": bits(), "options": list(tree.OPTIONS), "phases": {}, "loaded": {}}
+    found: dict[str, Any] = {"bits": bits(), "options": bytecode.OPTIMISATION, "phases": {}, "loaded": {}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         compiled = tree.build(folder / "tree")
@@ -63,7 +65,7 @@ def measure() -> "dict[str, Any]":
 
 def show(found: "dict[str, Any]") -> None:
     """Print the tables."""
-    print(f"MicroPython of {found['bits']} bits, mpy-cross {' '.join(found['options'])}: octets of heap\n")
+    print(f"MicroPython of {found['bits']} bits, mpy-cross {found['options']}: octets of heap\n")
     loaded = found["loaded"][phases.OWN]
     registered = set(loaded["registered"])
     ever = set().union(*loaded.values())
@@ -89,7 +91,7 @@ def main() -> int:
     path = parser.parse_args().json.resolve()
     try:
         found = measure()
-    except HarnessError as error:
+    except (HarnessError, UserError) as error:
         print(f"heap: {error}", file=sys.stderr)
         return 1
     show(found)

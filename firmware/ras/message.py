@@ -21,17 +21,17 @@ _REQUESTS = {9: 7, 12: 2, 15: 1, 18: 2, 21: 2}
 _XRS = const(24)  # unknownMessageResponse, the last of the root
 _ROOT = const(25)
 
-# The module h225_… that has the type of a kind: of its name, it is what the message is for.
+# The module that has the type of a kind.
 _WHERE = {
-    GRQ: "discovery",
-    GCF: "discovery",
-    GRJ: "reject",
-    RRQ: "registration",
-    RCF: "registration",
-    RRJ: "reject",
-    URQ: "end",
-    UCF: "end",
-    XRS: "end",
+    GRQ: "ras.h225_discovery",
+    GCF: "ras.h225_discovery",
+    GRJ: "ras.h225_reject",
+    RRQ: "ras.h225_registration",
+    RCF: "ras.h225_registration",
+    RRJ: "ras.h225_reject",
+    URQ: "ras.h225_end",
+    UCF: "ras.h225_end",
+    XRS: "ras.h225_end",
 }
 _tables = {}  # kind: its type, once there was one
 
@@ -58,7 +58,7 @@ def table_of(kind: str) -> tuple:
     """Return the type of a kind of message; its module is loaded with the first one of that kind."""
     table = _tables.get(kind)
     if table is None:
-        table = _tables[kind] = find((LATER, "ras.h225_" + _WHERE[kind], kind))
+        table = _tables[kind] = find((LATER, _WHERE[kind], kind))
     return table
 
 

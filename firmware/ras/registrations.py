@@ -202,8 +202,8 @@ class Registrations:
         held = release.held
         found = profile.elements(message)
         if (
-            found[profile.RE] != release.re
-            or found[profile.RG] != held.rg
+            not compare_digest(found[profile.RE], release.re)
+            or not compare_digest(found[profile.RG], held.rg)
             or profile.suite_of(message) is not held.suite
             or not verify(message, held.suite, held.ka)
         ):

