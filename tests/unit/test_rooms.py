@@ -38,7 +38,7 @@ ROOMS = {
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
     "tools": ("ringkey", "ras", "harness", "heapmeter", "image", "flashing", STANDARD),
     "tools/image": (
-        *("ringkey", "ras.keyfile", "ras.errors", "image", STANDARD),
+        *("ringkey", "ras.hostport", "ras.record", "ras.errors", "image", STANDARD),
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),
     ),
     "tools/flashing": ("ringkey.errors", "image", "flashing", STANDARD, "esptool", "serial"),
