@@ -1,16 +1,21 @@
 """The entry on the device: opens the board and starts the phone.
 
-On a board this file lies beside phone/ and ras/ and is started by MicroPython; on a host:
-`micropython firmware/main.py --settings FILE [--state DIR]` (boards/unix).
+On a board this file lies beside phone/ and ras/ (or is frozen) and is started by MicroPython;
+on a host: `micropython firmware/main.py --settings FILE [--state DIR]` (boards/unix).
 """
 
 import asyncio
 import sys
+import time
+
+_FAULTY = 1
+_SHOWN = 5  # s that a fault stays on the display before a board restarts
 
 
 def _board_beside() -> None:
     """Let a source tree find its own unix board where MICROPYPATH names none."""
-    here = __file__[: __file__.rfind("/") + 1]
+    path = globals().get("__file__", "")  # a frozen module has none
+    here = path[: path.rfind("/") + 1]
     # Behind all others: whoever names a board gets that one.
     sys.path.append(here + "../boards/unix")
 
@@ -37,7 +42,7 @@ def _open_board() -> "object | None":
         print(error)
         return None
     finally:
-        unload("phone.board", "ras.hostport")
+        unload("phone.board ras.hostport")
 
 
 def _run(board: object) -> int:
@@ -53,9 +58,24 @@ def _run(board: object) -> int:
         print("fault in %s: %s" % (fault.step, fault.kind))
         if board.settings["events"]:
             sys.print_exception(fault.cause)
-        return 1
+        return _FAULTY
     return 0
 
 
+def leave(status: int) -> None:
+    """End as what this is: a process exits; a board restarts after a fault, else goes to its prompt.
+
+    On a board sys.exit() would be a soft reset and this program start again, whatever was the
+    matter with it.
+    """
+    try:
+        from machine import reset
+    except ImportError:
+        sys.exit(status)
+    if status == _FAULTY:
+        time.sleep(_SHOWN)
+        reset()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -3,9 +3,13 @@
     keys -> Prompt -> Login -> effects -> the adapters below -> Login
                                           Endpoint <-> datagrams
 
-All of it runs in one thread.  Tasks: the keypads, the datagrams that come in, and at most
-one each of "work" (key fetch, or waiting for the network) and of "channel".  The main loop
-carries out effects, hands events on and sleeps until a timer is due or a task wakes it.
+All of it runs in one thread.  Tasks: the keypads, the datagrams that come in, the watch over
+a network that can get lost, and at most one each of "work" (key fetch, or waiting for the
+network) and of "channel".  The main loop carries out effects, hands events on, feeds the
+watchdog and sleeps until a timer is due or a task wakes it.
+
+While the network is away no time-out of RAS or of Login runs: nobody can answer.  When it is
+back, Login starts over what was under way.
 """
 
 import asyncio
@@ -13,14 +17,14 @@ import gc
 import os
 
 from phone import clock
-from phone.channel import NATIVE, ChannelError, open_channel
+from phone.channel import NATIVE, serve
 from phone.datagram import DatagramSocket
+from phone.network import Network
 from phone.screen import Screen
 from phone.unload import unload
 from ras import message
 from ras.compat import const
 from ras.endpoint import Endpoint
-from ras.errors import RemoteProtocolError
 from ras.login import Login
 
 VERSION = "0.1.0"
@@ -29,14 +33,13 @@ VERSION = "0.1.0"
 NOTICE = const(4000)
 # ms.  The longest sleep: phone.clock must be asked from time to time.
 _LONGEST_SLEEP = const(3600000)
+# ms.  A sleep as long as this that nobody has cut short is a quiet moment: the heap is tidied up.
+_QUIET = const(500)
 # What is in the heap only while it is at work: docs/memory.md has the rule.
-_FETCHING = ("phone.keyfetch", "phone.http", "ras.keyfile", "ras.generator")
-_STORING = ("phone.store", "ras.record_octets")
-_PROMPTING = ("phone.prompt",)
-_CALLING = ("ras.q931",)
+_FETCHING = "phone.fetching phone.keyfetch phone.http ras.keyfile ras.generator"
+_STORING = "phone.store ras.record_octets"
 # Types of messages; those of RRQ and RCF stay, without the modules that made them.
-_TYPES = ("ras.h225_discovery", "ras.h225_registration", "ras.h225_reject", "ras.h225_end")
-_SHARED_TYPES = ("ras.h225", "ras.h235")
+_TYPES = "ras.h225_discovery ras.h225_registration ras.h225_reject ras.h225_end ras.h225 ras.h235"
 
 
 class Fault(Exception):
@@ -75,6 +78,11 @@ class Phone:
         self._screen = Screen(board.displays, self.events)
         self._clock = clock.Clock()
         self._prompt = None  # a Prompt while it shows
+        self._wall = clock.Wall(self._clock, self._settings["built"])
+        self._watchdog = board.watchdog
+        self._longest_sleep = min(board.watchdog.period or _LONGEST_SLEEP, _LONGEST_SLEEP)
+        self._network = Network(board.network, self._network_is, self._no_network)
+        self._awaited = False  # whether "work" waits for the network
         self._notice = None  # until when a reason stays on the display
         self._login = Login(os.urandom)
         self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
@@ -89,7 +97,7 @@ class Phone:
     async def run(self) -> None:
         """Be a phone until the keypads end; raises Fault."""
         try:
-            self._begin()
+            await self._begin()
             while not self._ended:
                 await self._turn()
                 await self._sleep()
@@ -101,6 +109,9 @@ class Phone:
             await asyncio.sleep_ms(0)  # lets them close what they hold
             if self._socket is not None:
                 self._socket.close()
+        from phone.restart import note_end
+
+        note_end(self._watchdog, self._fault)
         if self._fault is not None:
             self.events.tell("fault", step=self._fault.step, kind=self._fault.kind)
             self._screen.reason("fault", self._fault.step)
@@ -108,26 +119,36 @@ class Phone:
         self._screen.step("ended")
         self.events.tell("end", reason="asked")
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         self._screen.step("starting")
         record, state = self._load()
         self._ext = record.ext if record is not None else ""
-        self.events.tell("boot", board=self._board.name, version=VERSION, store=state)
+        await self._tell_start(state)
         self._socket = DatagramSocket()
         self._login.boot(record, self._clock.now(), "keys-lost" if state == "damaged" else None)
         self._start("datagrams", self._take_datagrams())
+        if self._network.can_get_lost:
+            self._start("network", self._network.watch())
         for i in range(len(self._board.keys)):
             self._start("keys%d" % i, self._take_keys(self._board.keys[i]))
+
+    async def _tell_start(self, store: str) -> None:
+        from phone.restart import tell_start
+
+        await tell_start(self._board, VERSION, store, self._screen, self.events)
+        unload("phone.restart")
 
     # -- the main loop
 
     async def _turn(self) -> None:
         """Do what is due, until nothing is left to do at once."""
+        self._watchdog.feed()
         now = self._clock.now()
         if self._prompt is not None:
             self._prompt.handle_timer(now)
-        self._login.handle_timer(now)
-        self._endpoint.handle_timer(now)
+        if self._timers_run:
+            self._login.handle_timer(now)
+            self._endpoint.handle_timer(now)
         if self._notice is not None and now >= self._notice:
             self._notice = None
         while True:
@@ -147,18 +168,19 @@ class Phone:
     async def _sleep(self) -> None:
         due = None
         for timer in (
-            self._login.get_timer(),
-            self._endpoint.get_timer(),
+            self._login.get_timer() if self._timers_run else None,
+            self._endpoint.get_timer() if self._timers_run else None,
             None if self._prompt is None else self._prompt.get_timer(),
             self._notice,
         ):
             if timer is not None and (due is None or timer < due):
                 due = timer
-        wait = _LONGEST_SLEEP if due is None else due - self._clock.now()
+        wait = self._longest_sleep if due is None else min(due - self._clock.now(), self._longest_sleep)
         try:
-            await asyncio.wait_for_ms(self._wake.wait(), max(0, min(wait, _LONGEST_SLEEP)))
+            await asyncio.wait_for_ms(self._wake.wait(), max(0, wait))
         except asyncio.TimeoutError:
-            pass
+            if wait >= _QUIET:
+                gc.collect()
         self._wake.clear()
 
     def _start(self, name: str, coroutine: object) -> None:
@@ -182,6 +204,41 @@ class Phone:
             # A task that has ended still holds all that its coroutines had in hand.
             del self._tasks[name]
         self._wake.set()
+
+    # -- the network
+
+    @property
+    def _timers_run(self) -> bool:
+        """Whether somebody could answer; a user who logs out is not kept waiting for that."""
+        return self._network.is_up or self._login.state == "leaving"
+
+    def _network_is(self, up: bool) -> None:
+        """Take it that the network has come up or gone."""
+        if not up:
+            self.events.tell("network", state="down")
+            if self._prompt is None:
+                self._screen.step("network")
+            return
+        self.events.tell("network", state="up", address=self._network.address_towards("224.0.1.41"))
+        # Not if it was waited for anyhow, nor from under the fingers of a user.
+        if not self._awaited and (self._prompt is None or self._prompt.get_timer() is None):
+            self._login.network_back(self._clock.now())
+        self._wake.set()
+
+    def _no_network(self, reason: str) -> None:
+        """Say why the network does not come up; it is tried again."""
+        self.events.tell("reason", reason=reason)
+        if self._prompt is None:
+            self._screen.words(reason)
+
+    async def _until_network(self) -> None:
+        if not self._network.is_up:
+            self._screen.step("network")
+            self._awaited = True
+            try:
+                await self._network.wait()
+            finally:
+                self._awaited = False
 
     # -- keys
 
@@ -262,7 +319,8 @@ class Phone:
 
     async def _do_show(self, step: str) -> None:
         self._prompt = None
-        unload(*_PROMPTING)
+        unload("phone.prompt")
+        self._watchdog.note(step)
         self._screen.step(step, self._detail(step))
 
     async def _do_fetch(self, ext: str) -> None:
@@ -284,7 +342,7 @@ class Phone:
 
         store = Store(self._board.store)
         record = store.load()
-        unload(*_STORING)
+        unload(_STORING)
         return record, store.state
 
     async def _do_commit(self, record: object) -> None:
@@ -298,7 +356,7 @@ class Phone:
         else:
             self.events.tell("commit", ok=True)
             self._login.committed(self._clock.now())
-        unload(*_STORING)
+        unload(_STORING)
 
     async def _do_erase(self) -> None:
         from phone.store import Store, StoreError
@@ -309,7 +367,7 @@ class Phone:
         except StoreError:
             self.events.tell("erase", ok=False)
             self._screen.reason("erase-failed")
-        unload(*_STORING)
+        unload(_STORING)
 
     async def _do_open(self, registration: object) -> None:
         self._start("channel", self._run_channel(registration))
@@ -320,50 +378,28 @@ class Phone:
     # -- what takes its time
 
     async def _fetch(self, ext: str) -> None:
-        await self._network()
+        await self._until_network()
         try:
             await self._fetch_keys(ext)
         finally:
-            unload(*_FETCHING)
+            unload(_FETCHING)
 
     async def _fetch_keys(self, ext: str) -> None:
-        from phone import keyfetch
+        from phone.fetching import Fetching
 
-        settings = self._settings
-        try:
-            fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
-        except keyfetch.FetchError as error:
-            self._status = error.status
-            self._login.no_keys(error.reason, self._clock.now())
-            return
-        keys = fetched.keys
-        self.events.tell(
-            "key-file",
-            server=fetched.server,
-            suite=keys.suite.name,
-            g=keys.g,
-            cvm=keys.cvm,
-            gatekeepers=keys.gatekeepers,
-        )
-        self._screen.step("keys", keys.cvm.hex())
-        if fetched.utc is not None and clock.keep_floor(fetched.utc):
-            self.events.tell("clock", utc=fetched.utc)
-        self._login.keys(keys, self._clock.now())
-
-    def _not_fetched(self, error: object, more: bool) -> None:
-        """Say so, and go on to the next key server; after the last one Login says so.
-
-        error: keyfetch.FetchError.
-        """
-        self._status = error.status
-        self.events.tell("reason", reason=error.reason, server=error.server, status=error.status)
-        if more:
-            self._screen.words(error.reason, self._detail(error.reason))
+        fetching = Fetching(self._settings, self._board.time, self._wall, self.events, self._screen)
+        keys = await fetching.keys(ext)
+        self._status = fetching.status
+        if keys is not None:
+            self._login.keys(keys, self._clock.now())
+        elif self._network.is_up:  # else it is fetched anew as soon as that is back
+            self._login.no_keys(fetching.reason, self._clock.now())
 
     async def _register(self, record: object, gatekeepers: tuple) -> None:
-        await self._network()
+        await self._until_network()
         numeric = []
         for gatekeeper in gatekeepers:
+            await asyncio.sleep_ms(0)  # a look-up blocks: not all of them between two feedings
             try:
                 # By number, so that an answer can be held against where it was asked for.
                 gatekeeper = self._socket.resolve(gatekeeper)
@@ -372,67 +408,32 @@ class Phone:
             if gatekeeper not in numeric:
                 numeric.append(gatekeeper)
         towards = numeric[0][0] if numeric else "224.0.1.41"
-        self._endpoint.address = (self._board.network.address_towards(towards), self._socket.port)
+        self._endpoint.address = (self._network.address_towards(towards), self._socket.port)
         self._endpoint.register(record, tuple(numeric), self._clock.now())
-
-    async def _network(self) -> None:
-        if not self._board.network.is_up():
-            self._screen.step("network")
-            await self._board.network.up()
 
     async def _run_channel(self, registration: object) -> None:
         """Open the channel and serve it until it ends."""
-        channel = None
         peer = registration.signalling
         self.events.tell("channel", state="opening", peer=peer)
-        try:
-            identity = registration.sid.hex().encode()
-            native = NATIVE and self._settings["psk"] != "own"
-            channel = await open_channel(
-                registration.signalling, identity, registration.ks, os.urandom, native
-            )
-            self.events.tell("channel", state="open", cipher=channel.cipher, peer=peer)
-            self._login.channel_open(channel.cipher, self._clock.now())
-            self._wake.set()
-            self._settle()
-            if self.events.on:
-                self.events.tell("memory", free=gc.mem_free(), used=gc.mem_alloc())
-            while True:
-                frame = await channel.receive()
-                if frame is None:
-                    break
-                if frame:
-                    await self._signal(channel, frame)
-            state = "closed"
-        except ChannelError as error:
-            state = error.step + "-failed"
-        except RemoteProtocolError:
-            state = "violated"
-        except OSError:
-            state = "lost"
-        finally:
-            if channel is not None:
-                channel.close()
+        own = self._settings["psk"] == "own"
+        state = await serve(registration, os.urandom, NATIVE and not own, self._channel_open)
         self.events.tell("channel", state=state, peer=peer)
-        self._login.channel_failed(self._clock.now())
+        if self._network.is_up:  # else it is opened anew as soon as that is back
+            self._login.channel_failed(self._clock.now())
 
-    async def _signal(self, channel: object, frame: bytes) -> None:
-        """Take a frame of call signalling; raises RemoteProtocolError, OSError."""
-        from ras import q931
-
-        try:
-            answer = q931.answer(frame)
-        finally:
-            unload(*_CALLING)
-        if answer is not None:
-            await channel.send(answer)
+    def _channel_open(self, cipher: str, peer: tuple) -> None:
+        self.events.tell("channel", state="open", cipher=cipher, peer=peer)
+        self._login.channel_open(cipher, self._clock.now())
+        self._wake.set()
+        self._settle()
 
     def _settle(self) -> None:
         """Let go of what a phone that is registered has no need of."""
         message.forget(message.GRQ, message.GCF, message.GRJ, message.RRJ, message.URQ, message.UCF)
-        unload(*_TYPES)
-        unload(*_SHARED_TYPES)
+        unload(_TYPES)
         gc.collect()
+        if self.events.on:
+            self.events.tell("memory", free=gc.mem_free(), used=gc.mem_alloc())
 
     def _detail(self, word: str) -> str:
         """Return what goes into the words on the display: an HTTP status, or the extension."""

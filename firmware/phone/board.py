@@ -10,7 +10,9 @@ A new board is a new folder and no code.  Its board.json lies on sys.path:
      "displays": [{"module": "console"}, {"module": "drivers.ssd1306", "params": {"scl": 22}}],
      "keys":     [{"module": "console"}],
      "store":    {"module": "filestore"},
-     "network":  {"module": "unixnet"}}
+     "network":  {"module": "unixnet"},
+     "time":     {"module": "drivers.sntp"},
+     "watchdog": {"module": "drivers.watchdog"}}
 
 Each module has `open(params)`, params being a dict of its own, and returns a part:
 
@@ -21,15 +23,19 @@ Each module has `open(params)`, params being a dict of its own, and returns a pa
 | displays | `show(lines)`: two str of at most 16 characters; OSError: it does not answer |
 | keys | `async key()`: the next of "0" to "9", "#", "*", "L"; None: there will be no more |
 | store | slots, see phone/store.py |
-| network | `is_up()`; `async up()`: returns when it is; `address_towards(host)`: own IPv4 address, as text |
+| network | `is_up()`; `async up(tell)`: returns when it is, tell(word) says why not yet (phone/words.py); \
+            `address_towards(host)`: own IPv4 address, as text; \
+            optional `async lost()`: returns when it is up no longer; without it that never happens |
+| time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None |
+| watchdog | optional; see `Unwatched` in phone/parts.py |
 
 Every other part finds the settings in `params["settings"]`, and may have `close()`.  A
 module named twice is asked twice and may return one object.  A part that cannot work
 raises BoardError with words for a person.
 
 Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
-psk: "own" to use tlspsk even where MicroPython has TLS-PSK itself, else ""; more as the board's own
-drivers need.
+built: when the image was made, in seconds from 1970, or 0; psk: "own" to use tlspsk even where
+MicroPython has TLS-PSK itself, else ""; more as the board's own drivers need.
 """
 
 import json
@@ -40,21 +46,51 @@ from phone.unload import unload
 from ras.errors import RemoteProtocolError
 from ras.hostport import split_address
 
-# What "host" without a port means: protocol.md sections 3 and 4.
-_PORTS = {"key_servers": 8443, "gatekeepers": 1719}
+# What "host" without a port means: protocol.md sections 3 and 4, RFC 4330.
+_PORTS = {"key_servers": 8443, "gatekeepers": 1719, "time_server": 123}
 
-DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False, "psk": ""}
+DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False, "built": 0, "psk": ""}
 
 
 class BoardError(Exception):
     """A part cannot be opened; the text is for a person and says what to do."""
 
 
-def _part(board: Board, description: dict, name: str) -> object:
+def _open_all(description: dict) -> Board:
+    board = Board(description.get("board", "?"))
+    try:
+        part = _part(description, "settings")
+        settings = dict(DEFAULTS)
+        settings.update(_open(board, part))
+        board.settings = settings
+        unload(part["module"])  # it has said what it knows
+        board.console = _open(board, _part(description, "console"))
+        board.store = _open(board, _part(description, "store"))
+        board.network = _open(board, _part(description, "network"))
+        if description.get("time"):
+            board.time = _open(board, description["time"])
+        board.keys = [_open(board, part) for part in description.get("keys", ())]
+        for part in description.get("displays", ()):
+            try:
+                board.displays.append(_open(board, part))
+            except OSError:
+                # A display that does not answer is no reason not to start.
+                board.silent.append(part["module"])
+                unload(part["module"])
+        # The last, so that nothing but the main loop lies between it and its first feeding.
+        if description.get("watchdog"):
+            board.watchdog = _open(board, description["watchdog"])
+    except BaseException:
+        board.close()
+        raise
+    return board
+
+
+def _part(description: dict, name: str) -> dict:
     part = description.get(name)
     if part is None:
         raise BoardError("board.json names no " + name)
-    return _open(board, part)
+    return part
 
 
 def _open(board: Board, part: dict) -> object:
@@ -68,32 +104,9 @@ def _open(board: Board, part: dict) -> object:
     params = dict(part.get("params", ()))
     if board.settings is not None:
         params["settings"] = board.settings
-    try:
-        opened = module.open(params)
-    except BaseException:
-        board.close()
-        raise
+    opened = module.open(params)
     board.opened.append(opened)
     return opened
-
-
-def _board(description: dict) -> Board:
-    board = Board(description.get("board", "?"))
-    settings = dict(DEFAULTS)
-    settings.update(_part(board, description, "settings"))
-    board.settings = settings
-    unload(description["settings"]["module"])  # it has said what it knows
-    board.console = _part(board, description, "console")
-    board.store = _part(board, description, "store")
-    board.network = _part(board, description, "network")
-    board.keys = [_open(board, part) for part in description.get("keys", ())]
-    for part in description.get("displays", ()):
-        try:
-            board.displays.append(_open(board, part))
-        except OSError:
-            # A display that does not answer is no reason not to start.
-            board.silent.append(part["module"])
-    return board
 
 
 def open_board() -> Board:
@@ -109,7 +122,7 @@ def open_board() -> Board:
                 description = json.load(file)
             except ValueError:
                 raise BoardError("%s is not JSON" % path)
-        return _board(description)
+        return _open_all(description)
     raise BoardError("no board.json: put the board's folder on MICROPYPATH")
 
 

@@ -11,6 +11,7 @@ import asyncio
 import gc
 
 from phone import aio
+from phone.unload import unload
 from ras import tpkt
 from ras.compat import const
 from ras.errors import RemoteProtocolError
@@ -92,6 +93,45 @@ async def open_channel(
         raise
     gc.collect()
     return Channel(transport, cipher)
+
+
+async def serve(registration: object, random: object, native: bool, opened: object) -> str:
+    """Open the channel of a registration and answer on it until it ends; return a word for how it did.
+
+    opened(cipher, peer) is called when it stands.
+    """
+    channel = None
+    try:
+        identity = registration.sid.hex().encode()
+        channel = await open_channel(registration.signalling, identity, registration.ks, random, native)
+        opened(channel.cipher, registration.signalling)
+        while True:
+            frame = await channel.receive()
+            if frame is None:
+                return "closed"
+            if frame:
+                await _signal(channel, frame)
+    except ChannelError as error:
+        return error.step + "-failed"
+    except RemoteProtocolError:
+        return "violated"
+    except OSError:
+        return "lost"
+    finally:
+        if channel is not None:
+            channel.close()
+
+
+async def _signal(channel: Channel, frame: bytes) -> None:
+    """Take a frame of call signalling; raises RemoteProtocolError, OSError."""
+    from ras import q931
+
+    try:
+        answer = q931.answer(frame)
+    finally:
+        unload("ras.q931")
+    if answer is not None:
+        await channel.send(answer)
 
 
 def _close(transport: object, sock: object) -> None:

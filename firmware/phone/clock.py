@@ -49,16 +49,11 @@ def wall() -> int:
     return int(time.time()) + _OFFSET
 
 
-def keep_floor(seconds: int) -> bool:
-    """Set the wall clock on to `seconds` (from 1970, UTC) if it is behind; tell whether it was set.
+def _put(seconds: int) -> bool:
+    """Set the wall clock to `seconds` (from 1970, UTC); tell whether it was.
 
-    A board without a battery believes it is 2000-01-01, and every certificate starts in
-    the future.  What is known to have passed (the image's build time, the Date of a server
-    that has proven itself) moves the clock on, never back.  Where the clock is not ours
-    to set (the unix port), nothing happens.
+    Where the clock is not ours to set (the unix port), nothing happens.
     """
-    if wall() >= seconds:
-        return False
     try:
         from machine import RTC
     except ImportError:
@@ -66,3 +61,59 @@ def keep_floor(seconds: int) -> bool:
     t = time.gmtime(seconds - _OFFSET)
     RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
     return True
+
+
+# s.  The life of a site's root certificate (host/ringkey/site/ca.py): no date beyond it is
+# one on which this image could still be of use.
+_ROOT_LIFE = 20 * 366 * 86400
+
+
+class Wall:
+    """The wall clock and how far it can be relied on, on a board whose clock is ours to set.
+
+    Proven is what has certainly passed: the image's build time, then the Date of a key
+    server whose certificate has verified, each plus what the monotonic clock has counted
+    since.  Told is what somebody says who has proven nothing (SNTP).  The rule:
+
+    - What is proven sets the clock, forward or, over what was only told, back.
+    - What is told counts until a server has proven itself, and not after: the monotonic
+      clock of a board loses seconds a day, a liar could take years.
+    - It is not believed below what is proven (an old certificate would come to life
+      again), nor beyond the life of the site's root certificate.
+    - It replaces only the clock, never what is proven; so the next one that is told
+      replaces it, and a lie outlives the liar by no more than a power cycle.
+
+    What is left to a liar is to make certificates look expired while he is on the way: he
+    could as well cut the wire.
+    """
+
+    def __init__(self, clock: Clock, built: int, read: object = wall, put: object = None) -> None:
+        """Set the clock on to `built`, seconds from 1970, if it is behind; read, put: for tests."""
+        self._clock = clock
+        self._read = read
+        self._put = _put if put is None else put
+        self._built = built
+        self._proven = built
+        self._since = clock.now()
+        self.is_proven = False
+        if self._read() < built:
+            self._put(built)
+
+    def prove(self, utc: int) -> bool:
+        """Take a date that is proven; tell whether the clock was set."""
+        # A server's clock may be slow; what was proven before has passed all the same.
+        utc = max(utc, self._least())
+        self._proven = utc
+        self._since = self._clock.now()
+        self.is_proven = True
+        # Its resolution is a second, and the answer has been on the way.
+        return abs(self._read() - utc) > 2 and self._put(utc)
+
+    def tell(self, utc: int) -> bool:
+        """Take a date that nobody has proven; tell whether the clock was set."""
+        if self.is_proven or not self._least() <= utc <= self._built + _ROOT_LIFE:
+            return False
+        return self._read() != utc and self._put(utc)
+
+    def _least(self) -> int:
+        return self._proven + (self._clock.now() - self._since) // 1000

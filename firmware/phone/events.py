@@ -19,12 +19,13 @@ MARK = "\x1e"
 
 # Event, then its members; one text for the sake of the heap.
 FIELDS = """
-boot board version store reset
+boot board version store reset doing silent
 display lines
 step step ext
 reason reason server status
 key-file server suite g cvm gatekeepers
-clock utc
+clock utc source
+network state address
 ras message way peer
 registered ext gatekeeper ttl
 commit ok

@@ -23,7 +23,7 @@ CONNECT_LIMIT = const(6000)  # ms, TCP
 HANDSHAKE_LIMIT = const(15000)  # ms, TLS and the request
 ANSWER_LIMIT = const(8000)  # ms, the whole answer
 
-# Why a fetch failed: what Login gets and the display has words for (phone/screen.py).
+# Why a fetch failed: what Login gets and the display has words for (phone/words.py).
 UNREACHABLE = "unreachable"  # no such name, no route, refused
 TIME_OUT = "time-out"
 WRONG_ROOT = "wrong-root"

@@ -1,8 +1,29 @@
 """What phone/board.py has opened."""
 
 
+class Unwatched:
+    """The watchdog of a board that has none, which is the face of all of them.
+
+    period: ms within which it wants to be fed, or None; cause: why the board started
+    ("power-on", "watchdog", "reset", "soft-reset", "deep-sleep"), or None; last: what was
+    noted last before that, or "".
+    """
+
+    period = None
+    cause = None
+    last = ""
+
+    def feed(self) -> None:
+        """Tell it that the main loop still turns."""
+
+    def note(self, what: str) -> None:
+        """Keep `what` is being done, a word, over a reset."""
+
+
 class Board:
-    """The parts.  name, settings, console, displays, keys, store, network.
+    """The parts.
+
+    name, settings, console, displays, keys, store, network, time (may be None), watchdog.
 
     silent: names of the displays that did not answer; opened: all parts, in order.
     """
@@ -15,6 +36,8 @@ class Board:
         self.keys = []
         self.store = None
         self.network = None
+        self.time = None
+        self.watchdog = Unwatched()
         self.silent = []
         self.opened = []
 

@@ -10,7 +10,7 @@ from tlspsk.client import PSKClient
 
 _PIECE = const(1024)  # octets read at once
 # What nobody needs once the connection stands.
-_HANDSHAKE = ("tlspsk.negotiation", "tlspsk.handshake", "tlspsk.prf")
+_HANDSHAKE = "tlspsk.negotiation tlspsk.handshake tlspsk.prf"
 
 
 class Transport:
@@ -29,7 +29,7 @@ class Transport:
             if event is None:
                 await self._more()
             elif event[0] == "connected":
-                unload(*_HANDSHAKE)
+                unload(_HANDSHAKE)
                 return event[1]
             else:
                 raise RemoteProtocolError("TLS: closed within the handshake")

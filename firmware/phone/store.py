@@ -33,6 +33,8 @@ _MAGIC = b"RKs1"
 _HEAD = const(10)
 _CHECK = const(8)
 _SERIALS = 1 << 32
+
+MAX_SLOT = _HEAD + MAX_RECORD + _CHECK  # octets: the longest that a slot must hold
 _MARK = b"1"
 
 
@@ -152,7 +154,7 @@ def _pack(serial: int, body: bytes) -> bytes:
 
 def _unpack(data: "bytes | None") -> "tuple[int, Record] | None":
     """Return (serial number, Record) of a slot's octets, or None unless every octet is as written."""
-    if data is None or not _HEAD + _CHECK < len(data) <= _HEAD + MAX_RECORD + _CHECK:
+    if data is None or not _HEAD + _CHECK < len(data) <= MAX_SLOT:
         return None
     end = len(data) - _CHECK
     if data[:4] != _MAGIC or int.from_bytes(data[8:_HEAD], "big") != end - _HEAD:

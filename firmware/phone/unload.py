@@ -8,9 +8,9 @@ collection takes it, and the next import reads it again.
 import sys
 
 
-def unload(*names: str) -> None:
-    """Forget the modules `names`, dotted; those that are not loaded are passed over."""
-    for name in names:
+def unload(names: str) -> None:
+    """Forget the modules `names`, dotted, a space between two; those that are not loaded are passed over."""
+    for name in names.split(" "):
         if sys.modules.pop(name, None) is not None:
             dot = name.rfind(".")
             # A package refers to its modules, too.

@@ -21,7 +21,8 @@ ended|Switched off|
 """
 
 # Why something failed: what was being done, and what came of it.  From phone/keyfetch.py,
-# ras/login.py (from "no-answer"), phone/store.py (from "store-failed") and phone/app.py.
+# ras/login.py (from "no-answer"), phone/store.py (from "store-failed"), phone/app.py (from "fault") and a
+# board's network (from "no-wifi").
 REASONS = """
 unreachable|Key server|unreachable
 time-out|Key server|does not answer
@@ -51,6 +52,16 @@ store-failed|Store failed:|keys not saved
 erase-failed|Store failed:|keys not erased
 keys-lost|Stored keys lost|log in again
 fault|Fault in|%s
+was-hung|Restarted: hung|%s
+was-faulty|Restarted: fault|%s
+no-wifi|Settings: no|Wi-Fi network
+wifi-not-found|Wi-Fi network|not found
+wifi-security|Wi-Fi network:|other security
+wifi-password|Wi-Fi password|not accepted
+wifi-failed|Wi-Fi: could|not join
+no-address|Wi-Fi: no|address (DHCP)
+no-cable|Network cable or|DHCP missing
+network-failed|Network failed|to start
 """
 
 

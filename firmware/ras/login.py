@@ -3,13 +3,13 @@
 Decides and does not act: each decision is an effect (docs/architecture.md, "The phone's
 pieces") that an adapter carries out and reports back.  Times are milliseconds.
 
-    ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/screen.py, or None
+    ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/words.py, or None
     ("fetch", ext)        fetch a key file
     ("register", record, gatekeepers)
     ("commit", record) ("erase",)
     ("open", registration) ("close",)    the signalling channel
     ("unregister",)
-    ("show", step)        how far things are: a word of phone/screen.py
+    ("show", step)        how far things are: a word of phone/words.py
 
 Source: the seed, figures 3 and 4; protocol.md section 6.
 """
@@ -200,6 +200,27 @@ class Login:
         else:
             self._machine.feed("give-up")
             self._effects.append(("prompt", "logged-out"))
+
+    def network_back(self, now: int) -> None:
+        """Take it that the network was away: what was under way starts over, at once.
+
+        The own address may be another one, and nobody knows what was lost on the way; a
+        gatekeeper takes a new registration over the old one.
+        """
+        state = self._machine.state
+        if state in ("opening", "online"):
+            self._drop_channel()
+            self._timer = None
+            self._machine.feed("again")
+            self._try_stored()
+        elif state == "stored":
+            self._try_stored()
+        elif state == "fresh":
+            self._register(self._trial)
+        elif state == "fetching":
+            self._fetch()
+        elif state == "waiting":
+            self._timer = now
 
     def left(self, now: int) -> None:
         """Take it that the endpoint has logged out."""

@@ -20,9 +20,12 @@ ROOMS = {
     "firmware/ras": ("ras", "hashlib", "hmac", "micropython", "collections", "heapq"),
     "firmware/tlspsk": ("tlspsk", "ras.mac", "ras.compat", "ras.errors", "cryptolib", "cryptography"),
     "firmware/phone": ("phone", "ras", "tlspsk", *MICROPYTHON),
-    "firmware/drivers": ("phone.board", "drivers", *MICROPYTHON, "framebuf"),
-    "firmware/main.py": ("phone", "asyncio", "sys"),
-    "boards/unix": ("phone.board", "phone.store", "ras.keyfile", "ras.errors", *MICROPYTHON, "termios"),
+    "firmware/drivers": (
+        *("phone.board", "phone.parts", "phone.store", "phone.datagram", "ras.compat", "drivers"),
+        *(*MICROPYTHON, "esp32", "framebuf", "network", "termios"),
+    ),
+    "firmware/main.py": ("phone", "asyncio", "machine", "sys", "time"),
+    "boards/unix": ("phone.board", "phone.store", "ras.errors", *MICROPYTHON),
     "host/ringkey/site": (*HOST, STANDARD, "cryptography"),
     "host/ringkey/keyserver": (*HOST, STANDARD, "aiohttp", "cryptography"),
     "host/ringkey/gatekeeper": (

@@ -517,6 +517,89 @@ class _Refuses:
         return None
 
 
+def test_a_network_that_is_back_is_used_at_once():
+    net, phone, gatekeeper, site = logged_in()
+    issued = site.issued
+    before = len(phone.opened)
+    phone.login.network_back(net.now)
+    start = net.now
+    net.run(start + 1000, lambda: len(phone.opened) > before)
+    assert phone.login.state == "online"
+    assert len(phone.opened) == before + 1
+    assert site.issued == issued, "with the keys it has"
+    assert kinds(net)[-4:] == ["GRQ", "GCF", "RRQ", "RCF"]
+    # The registration before this one is over; the gatekeeper holds the new one only.
+    assert [event[0] for event in gatekeeper.events].count("registered") == 2
+    assert phone.channel.psk(phone.opened[-1].sid.hex()) == phone.opened[-1].ks
+    assert phone.channel.psk(phone.opened[-2].sid.hex()) is None
+
+
+def test_a_network_that_is_back_starts_over_what_was_under_way():
+    # With stored keys: no key distribution for want of a network.
+    net, phone, gatekeeper, site = logged_in()
+    issued = site.issued
+    del net.ends[GATEKEEPER]
+    phone = rebooted(net, phone, site)
+    net.run(net.now + 3000)
+    assert phone.login.state == "stored"
+    net.add(gatekeeper)
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "online")
+    assert phone.login.state == "online"
+    assert site.issued == issued
+    # With fresh keys, which are in RAM only.
+    net, phone, gatekeeper, site = pair()
+    del net.ends[GATEKEEPER]
+    phone.login.boot(None, 0)
+    phone.login.entered("1001", "1234", 0)
+    net.run(3000)
+    assert phone.login.state == "fresh"
+    net.add(gatekeeper)
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "online")
+    assert phone.login.state == "online"
+    assert phone.store is not None
+
+
+def test_a_network_that_is_back_fetches_again_and_wakes_who_waits():
+    net, phone, _, site = logged_in()
+    login = phone.login
+    login.log_out(net.now)
+    net.run(net.now + 1000)
+    login.entered("1001", "1234", net.now)
+    assert login.next_effect() == ("show", "fetching")
+    assert login.next_effect() == ("fetch", "1001")
+    login.network_back(net.now)  # before any keys have come
+    assert login.next_effect() == ("show", "fetching")
+    assert login.next_effect() == ("fetch", "1001")
+    assert login.next_effect() is None
+    net, phone, gatekeeper, site = logged_in()
+    del net.ends[GATEKEEPER]
+    site.key_server_up = False
+    phone = rebooted(net, phone, site)
+    net.run(net.now + MINUTE, lambda: phone.login.state == "waiting")
+    net.add(gatekeeper)
+    site.key_server_up = True  # the gatekeeper needs it as well
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "online")
+    assert phone.login.state == "online", "not after its minute"
+
+
+def test_a_network_that_is_back_disturbs_nobody():
+    net, phone, _, _ = pair()
+    phone.login.boot(None, 0)
+    phone.run(0)
+    phone.login.network_back(0)
+    assert phone.login.state == "prompting"
+    assert phone.login.next_effect() is None
+    net, phone, _, _ = logged_in()
+    phone.login.log_out(net.now)
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "prompting")
+    assert phone.login.state == "prompting"
+    assert phone.store is None
+
+
 def test_a_store_that_can_not_write_does_not_stop_the_phone():
     net, phone, _, _ = pair()
     phone.login.committed = lambda now: type(phone.login).not_committed(_AsIs(phone.login), now)
