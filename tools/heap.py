@@ -16,17 +16,15 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.unixphone import REPOSITORY, find_micropython
-from heapmeter import phases, tree
+from heapmeter import boards, modules, phases
 from image import bytecode
 from ringkey.errors import UserError
-
-_HEAP = "8M"  # for the measurement itself: nothing is short
 
 
 def measure_modules(folder: Path) -> "dict[str, int]":
     """Return octets of the heap per module, imported in the order of their dependencies."""
     done = subprocess.run(
-        [find_micropython(), "-X", f"heapsize={_HEAP}", "-m", "measure_modules", *tree.modules()],
+        [find_micropython(), "-X", "heapsize=8M", "-m", "measure_modules", *modules.ordered()],
         env={**os.environ, "MICROPYPATH": f"{folder}:.frozen"},
         capture_output=True,
         text=True,
@@ -53,33 +51,37 @@ def measure() -> "dict[str, Any]":
     found: dict[str, Any] = {"bits": bits(), "options": bytecode.OPTIMISATION, "phases": {}, "loaded": {}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        compiled = tree.build(folder / "tree")
-        found["modules"] = measure_modules(compiled)
         with phases.running_site(folder) as site:
-            for psk in (phases.OWN, phases.NATIVE):
-                meter = phases.measure(folder / psk, site, compiled, psk, _HEAP)
-                found["phases"][psk] = meter.used
-                found["loaded"][psk] = {phase: sorted(names) for phase, names in meter.modules.items()}
+            for board in boards.NAMES:
+                tree = boards.compile_tree(board, folder / board)
+                if board == boards.UNIX:
+                    found["modules"] = measure_modules(tree)
+                for psk in (phases.OWN, phases.NATIVE):
+                    meter = phases.measure(board, folder / f"{board}-{psk}", site, tree, psk)
+                    found["phases"][f"{board} {psk}"] = meter.used
+                    found["loaded"][f"{board} {psk}"] = {
+                        phase: sorted(names) for phase, names in meter.modules.items()
+                    }
     return found
 
 
 def show(found: "dict[str, Any]") -> None:
     """Print the tables."""
     print(f"MicroPython of {found['bits']} bits, mpy-cross {found['options']}: octets of heap\n")
-    loaded = found["loaded"][phases.OWN]
+    loaded = found["loaded"]["unix own"]
     registered = set(loaded["registered"])
     ever = set().union(*loaded.values())
-    print(f"{'module':<22}{'octets':>8}   on the phone")
+    print(f"{'module':<24}{'octets':>8}   on the phone")
     for module, octets in found["modules"].items():
         if module in registered or module == "asyncio":
             when = "while registered"
         else:
             when = "at times" if module in ever else "never"
-        print(f"{module:<22}{octets:>8}   {when}")
-    print(f"\n{'phase: the most alive':<24}{'own PSK':>10}{'native PSK':>12}")
+        print(f"{module:<24}{octets:>8}   {when}")
+    columns = list(found["phases"])
+    print(f"\n{'the most that is alive':<24}" + "".join(f"{name:>22}" for name in columns))
     for phase in phases.PHASES:
-        cells = [found["phases"][psk].get(phase, 0) for psk in (phases.OWN, phases.NATIVE)]
-        print(f"{phase:<24}{cells[0]:>10}{cells[1]:>12}")
+        print(f"{phase:<24}" + "".join(f"{found['phases'][name].get(phase, 0):>22}" for name in columns))
 
 
 def main() -> int:

@@ -59,26 +59,20 @@ def write_settings(
     return path
 
 
-def command(
-    settings: Path, heap: "str | None" = None, tree: "Path | None" = None, program: str = "main"
-) -> "tuple[list[str], dict[str, str]]":
-    """Return what starts a unix phone: (command line, environment to add).
-
-    heap: MicroPython's -X heapsize; tree: a folder of .mpy to start `program` from, instead of
-    the sources.
-    """
+def command(settings: Path, heap: "str | None" = None) -> "tuple[list[str], dict[str, str]]":
+    """Return what starts a unix phone: (command line, environment to add)."""
     firmware, board = REPOSITORY / "firmware", REPOSITORY / "boards" / "unix"
     line = [find_micropython(), *(("-X", f"heapsize={heap}") if heap else ())]
-    line += ["-m", program] if tree else [str(firmware / "main.py")]
-    path = tree or f"{firmware}:{board}"
-    return [*line, "--settings", str(settings)], {"MICROPYPATH": f"{path}:.frozen"}
+    line += [str(firmware / "main.py"), "--settings", str(settings)]
+    return line, {"MICROPYPATH": f"{firmware}:{board}:.frozen"}
 
 
 class UnixPhone:
     """A phone that is off until `power_on`.
 
-    settings: its file (`write_settings`); heap, tree, program: see `command`; on_event: called in
-    a reader thread with each of its events.
+    settings: its file (`write_settings`); heap: MicroPython's -X heapsize; start: command line and
+    environment to add, in the place of what starts the sources; it runs in the folder of its settings.
+    on_event: called in a reader thread with each of its events.
     """
 
     def __init__(
@@ -86,14 +80,14 @@ class UnixPhone:
         settings: Path,
         *,
         heap: "str | None" = None,
-        tree: "Path | None" = None,
-        program: str = "main",
+        start: "tuple[list[str], dict[str, str]] | None" = None,
         on_event: "Callable[[dict[str, Any]], None] | None" = None,
     ) -> None:
-        self.settings = settings
+        self.settings = settings.resolve()
         self.events: Watched[dict[str, Any]] = Watched()
         self.output = ""  # all that came over the line, of all its lives
-        self._start = heap, tree, program
+        self._heap = heap
+        self._start = start
         self._on_event = on_event
         self._process: subprocess.Popen[bytes] | None = None
         self._master = -1
@@ -104,7 +98,7 @@ class UnixPhone:
 
     def power_on(self) -> None:
         """Start it; what it said before is no longer waited for."""
-        line, more = command(self.settings, *self._start)
+        line, more = self._start or command(self.settings, self._heap)
         self._master, slave = pty.openpty()
         self._seen = len(self.events)
         self._process = subprocess.Popen(
@@ -114,6 +108,7 @@ class UnixPhone:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            cwd=self.settings.parent,
             umask=0o077,  # its store holds keys, and MicroPython has no chmod
         )
         os.close(slave)

@@ -8,7 +8,9 @@ from typing import Any
 
 from harness import sites
 from harness.service import Service
-from harness.unixphone import UnixPhone, write_settings
+from harness.unixphone import UnixPhone
+
+from heapmeter import boards
 
 EXT = "1001"
 PIN = "83614"
@@ -115,11 +117,12 @@ def lead(phone: UnixPhone, meter: "Meter | None" = None, keep_alives: int = 1) -
     return memory
 
 
-def measure(folder: Path, site: Site, tree: Path, psk: str, heap: str) -> Meter:
-    """Return what the heap of a phone with the modules in `tree` took; psk: OWN or NATIVE."""
+def measure(board: str, folder: Path, site: Site, tree: Path, psk: str) -> Meter:
+    """Return what the heap of a phone took; tree: its modules (boards.py); psk: OWN or NATIVE."""
     meter = Meter()
-    settings = write_settings(folder, site.root, [site.key_server], psk=psk)
-    phone = UnixPhone(settings, heap=heap, tree=tree, program="metered", on_event=meter.on_event)
+    settings = boards.settings(board, folder, site.root, site.key_server, psk)
+    start = boards.start(board, tree, settings, "metered")
+    phone = UnixPhone(settings, start=start, on_event=meter.on_event)
     try:
         lead(phone, meter)
     finally:

@@ -2,7 +2,7 @@
 
 from drivers import lan, link, wlan
 from drivers.link import FIRST, LONGEST, Backoff
-from drivers.nvs_settings import Password
+from drivers.password import Password
 from phone.words import REASONS
 
 from support import Asleep, Random, raises, run

@@ -1,7 +1,8 @@
 """Settings from NVS, and the time by SNTP (drivers/nvs_settings.py, drivers/sntp.py)."""
 
 from drivers import nvs_settings, sntp
-from drivers.nvs_settings import Password, parse, read
+from drivers.nvs_settings import parse, read
+from drivers.password import Password
 from phone.board import BoardError
 
 from powercut import NVS, Power

@@ -9,6 +9,12 @@ modules there are, when that has changed, and the phone's own events how far it 
 import gc
 import sys
 
+for _name in ("esp32", "machine", "network"):
+    try:
+        __import__(_name)  # on a board they take no heap, their doubles do
+    except ImportError:
+        pass
+
 gc.collect()
 _before = gc.mem_alloc()
 

@@ -1,0 +1,66 @@
+"""What a phone needs to start on a board: its compiled modules, its settings, its command line."""
+
+import json
+import shutil
+from pathlib import Path
+
+from harness.unixphone import REPOSITORY, find_micropython, write_settings
+from image import bytecode
+
+UNIX, ESP32 = "unix", "esp32_generic"
+NAMES = (UNIX, ESP32)
+
+_DOUBLES = REPOSITORY / "tests" / "doubles" / "esp32"
+# There is no native code: any will do.
+_ARCHITECTURE = "xtensawin"
+
+
+def compile_tree(name: str, folder: Path) -> Path:
+    """Compile the phone of a board into `folder`, as an image has it; return it.  Raises UserError.
+
+    With it this package's own programs, and for an ESP32 the doubles of its modules.
+    """
+    board = REPOSITORY / "boards" / name
+    for root in (
+        REPOSITORY / "firmware",
+        REPOSITORY / "tools" / "heapmeter" / "onboard",
+        board if name == UNIX else _DOUBLES,
+    ):
+        for file in sorted(root.rglob("*.py")):
+            path = file.relative_to(root).as_posix()
+            target = (folder / path).with_suffix(".mpy")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(bytecode.compile_module(file.read_bytes(), path, _ARCHITECTURE))
+    shutil.copy(board / "board.json", folder)
+    return folder
+
+
+def settings(name: str, folder: Path, root: Path, key_server: str, psk: str) -> Path:
+    """Write a phone's settings into `folder`; return their path.  root: the site's, DER."""
+    path = write_settings(folder, root, [key_server], psk=psk)
+    if name == ESP32:
+        # The wires of the chip's double are files: tests/doubles/esp32/README.md.
+        shutil.copy(root, folder / "root.der")
+        shutil.copy(REPOSITORY / "boards" / name / "board.json", folder)
+        for wire, text in {
+            "build.json": json.dumps({"time": 1}),
+            "air.json": json.dumps({"ssid": "heap", "password": "radio-pass"}),
+            "air": "there",
+            "nvs-ringkey-cfg-wifi_ssid": "heap",
+            "nvs-ringkey-cfg-wifi_pass": "radio-pass",
+            "nvs-ringkey-cfg-key_servers": key_server,
+            "nvs-ringkey-cfg-psk": psk,
+            "nvs-ringkey-cfg-events": "1",
+        }.items():
+            (folder / wire).write_text(text)
+    return path
+
+
+def start(
+    name: str, tree: Path, settings: Path, program: str = "main", heap: str = "8M"
+) -> "tuple[list[str], dict[str, str]]":
+    """Return what starts a phone of compiled modules: command line, environment to add."""
+    line = [find_micropython(), "-X", f"heapsize={heap}", "-m", program]
+    if name == UNIX:
+        line += ["--settings", str(settings)]
+    return line, {"MICROPYPATH": f"{tree}:.frozen"}
