@@ -25,7 +25,8 @@ def measure_modules(folder: Path) -> "dict[str, int]":
     """Return octets of the heap per module, imported in the order of their dependencies."""
     done = subprocess.run(
         [find_micropython(), "-X", "heapsize=8M", "-m", "measure_modules", *modules.ordered()],
-        env={**os.environ, "MICROPYPATH": f"{folder}:.frozen"},
+        env={**os.environ, "MICROPYPATH": ":.frozen"},
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,

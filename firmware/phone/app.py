@@ -387,7 +387,7 @@ class Phone:
     async def _fetch_keys(self, ext: str) -> None:
         from phone.fetching import Fetching
 
-        fetching = Fetching(self._settings, self._board.time, self._wall, self.events, self._screen)
+        fetching = Fetching(self._board, self._wall, self.events, self._screen)
         keys = await fetching.keys(ext)
         self._status = fetching.status
         if keys is not None:

@@ -26,7 +26,8 @@ Each module has `open(params)`, params being a dict of its own, and returns a pa
 | network | `is_up()`; `async up(tell)`: returns when it is, tell(word) says why not yet (phone/words.py); \
             `address_towards(host)`: own IPv4 address, as text; \
             optional `async lost()`: returns when it is up no longer; without it that never happens |
-| time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None |
+| time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None; \
+         opened anew each time it is asked |
 | watchdog | optional; see `Unwatched` in phone/parts.py |
 
 Every other part finds the settings in `params["settings"]`, and may have `close()`.  A
@@ -67,16 +68,19 @@ def _open_all(description: dict) -> Board:
         board.console = _open(board, _part(description, "console"))
         board.store = _open(board, _part(description, "store"))
         board.network = _open(board, _part(description, "network"))
-        if description.get("time"):
-            board.time = _open(board, description["time"])
+        board.time = description.get("time")
+        if board.time:
+            open_part(board, board.time)  # to see that it can be: it is opened again when it is asked
+            unload(board.time["module"])
         board.keys = [_open(board, part) for part in description.get("keys", ())]
         for part in description.get("displays", ()):
+            before = list(sys.modules)
             try:
                 board.displays.append(_open(board, part))
             except OSError:
                 # A display that does not answer is no reason not to start.
                 board.silent.append(part["module"])
-                unload(part["module"])
+                unload(" ".join([name for name in sys.modules if name not in before]))
         # The last, so that nothing but the main loop lies between it and its first feeding.
         if description.get("watchdog"):
             board.watchdog = _open(board, description["watchdog"])
@@ -94,6 +98,13 @@ def _part(description: dict, name: str) -> dict:
 
 
 def _open(board: Board, part: dict) -> object:
+    opened = open_part(board, part)
+    board.opened.append(opened)
+    return opened
+
+
+def open_part(board: Board, part: dict) -> object:
+    """Return what a part's driver opens; raises BoardError."""
     name = part["module"]
     try:
         module = __import__(name)
@@ -104,9 +115,7 @@ def _open(board: Board, part: dict) -> object:
     params = dict(part.get("params", ()))
     if board.settings is not None:
         params["settings"] = board.settings
-    opened = module.open(params)
-    board.opened.append(opened)
-    return opened
+    return module.open(params)
 
 
 def open_board() -> Board:

@@ -4,17 +4,17 @@ In the heap only while keys are fetched.
 """
 
 from phone import keyfetch
+from phone.unload import unload
 
 
 class Fetching:
     """One fetch.  reason: a word of phone/words.py, status: of HTTP or 0, once keys() gave None.
 
-    time: the board's source of time, or None; wall: clock.Wall.
+    wall: clock.Wall.
     """
 
-    def __init__(self, settings: dict, time: object, wall: object, events: object, screen: object) -> None:
-        self._settings = settings
-        self._time = time
+    def __init__(self, board: object, wall: object, events: object, screen: object) -> None:
+        self._board = board
         self._wall = wall
         self._events = events
         self._screen = screen
@@ -24,7 +24,7 @@ class Fetching:
     async def keys(self, ext: str) -> "object | None":
         """Return the KeyFile that a key server gives for the extension, or None."""
         await self._ask_time()
-        settings = self._settings
+        settings = self._board.settings
         try:
             fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
         except keyfetch.FetchError as error:
@@ -47,9 +47,14 @@ class Fetching:
 
     async def _ask_time(self) -> None:
         """Let the clock be set by whoever knows the time, as far as such a one is believed."""
-        if self._time is None or self._wall.is_proven:
+        part = self._board.time
+        if part is None or self._wall.is_proven:
             return
-        utc = await self._time.utc()
+        from phone.board import open_part
+
+        source = open_part(self._board, part)
+        unload(part["module"] + " phone.board")
+        utc = await source.utc()
         if utc is not None and self._wall.tell(utc):
             self._events.tell("clock", utc=utc, source="time-server")
 

@@ -23,7 +23,8 @@ class Unwatched:
 class Board:
     """The parts.
 
-    name, settings, console, displays, keys, store, network, time (may be None), watchdog.
+    name, settings, console, displays, keys, store, network, watchdog; time: its entry in board.json,
+    or None (phone/fetching.py opens it).
 
     silent: names of the displays that did not answer; opened: all parts, in order.
     """

@@ -24,7 +24,7 @@ ROOMS = {
         *("phone.board", "phone.parts", "phone.store", "phone.datagram", "ras.compat", "drivers"),
         *(*MICROPYTHON, "esp32", "framebuf", "network", "termios"),
     ),
-    "firmware/main.py": ("phone", "asyncio", "machine", "sys", "time"),
+    "firmware/main.py": ("phone", "sys"),
     "boards/unix": ("phone.board", "phone.store", "ras.errors", *MICROPYTHON),
     "host/ringkey/site": (*HOST, STANDARD, "cryptography"),
     "host/ringkey/keyserver": (*HOST, STANDARD, "aiohttp", "cryptography"),

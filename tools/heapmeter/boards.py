@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.unixphone import REPOSITORY, find_micropython, write_settings
-from image import bytecode
+from image import bytecode, shorten
 
 UNIX, ESP32 = "unix", "esp32_generic"
 NAMES = (UNIX, ESP32)
@@ -21,18 +22,27 @@ def compile_tree(name: str, folder: Path) -> Path:
     With it this package's own programs, and for an ESP32 the doubles of its modules.
     """
     board = REPOSITORY / "boards" / name
-    for root in (
-        REPOSITORY / "firmware",
-        REPOSITORY / "tools" / "heapmeter" / "onboard",
-        board if name == UNIX else _DOUBLES,
-    ):
-        for file in sorted(root.rglob("*.py")):
-            path = file.relative_to(root).as_posix()
-            target = (folder / path).with_suffix(".mpy")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(bytecode.compile_module(file.read_bytes(), path, _ARCHITECTURE))
+    phone = dict(_sources(REPOSITORY / "firmware"))
+    phone.update(_sources(board))
+    main = phone.pop("main.py")
+    shortened = shorten.shorten_all(phone, main)
+    onboard = dict(_sources(REPOSITORY / "tools" / "heapmeter" / "onboard"))
+    doubles = {} if name == UNIX else dict(_sources(_DOUBLES))
+    for path, source in {**shortened, **onboard, **doubles}.items():
+        target = (folder / path).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(bytecode.compile_module(source, path, _ARCHITECTURE))
+    # MicroPython starts no main.mpy: a board compiles this one itself.
+    (folder / "main.py").write_bytes(main)
     shutil.copy(board / "board.json", folder)
     return folder
+
+
+def _sources(root: Path) -> "Iterator[tuple[str, bytes]]":
+    """Yield (path below root, source) of the modules there."""
+    for file in sorted(root.rglob("*.py")):
+        if file.name != "manifest.py":
+            yield file.relative_to(root).as_posix(), file.read_bytes()
 
 
 def settings(name: str, folder: Path, root: Path, key_server: str, psk: str) -> Path:
@@ -59,8 +69,14 @@ def settings(name: str, folder: Path, root: Path, key_server: str, psk: str) -> 
 def start(
     name: str, tree: Path, settings: Path, program: str = "main", heap: str = "8M"
 ) -> "tuple[list[str], dict[str, str]]":
-    """Return what starts a phone of compiled modules: command line, environment to add."""
+    """Return what starts a phone of compiled modules: command line, environment to add.
+
+    The modules' paths are in the heap, so the tree gets one as short as a board's.
+    """
+    link = settings.parent / "t"
+    link.unlink(missing_ok=True)
+    link.symlink_to(tree)
     line = [find_micropython(), "-X", f"heapsize={heap}", "-m", program]
     if name == UNIX:
         line += ["--settings", str(settings)]
-    return line, {"MICROPYPATH": f"{tree}:.frozen"}
+    return line, {"MICROPYPATH": f"{link.name}:.frozen"}

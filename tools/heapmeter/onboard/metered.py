@@ -43,4 +43,4 @@ def _measured(self, timeout):
 asyncio.core.IOQueue.wait_io_event = _measured
 
 if __name__ == "__main__":
-    sys.exit(__import__("main").main())
+    sys.exit(__import__("phone.start", None, None, ("main",)).main())
