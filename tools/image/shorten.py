@@ -20,22 +20,11 @@ import string
 import tokenize
 from collections.abc import Iterator, Mapping
 
+from image import prune
+
 _LETTERS = string.ascii_letters
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-def shorten_all(sources: Mapping[str, bytes], main: bytes) -> dict[str, bytes]:
-    """Return modules with their names shortened: path -> source, all that come together on a phone.
-
-    main: the program that starts them, which stays as it is.
-    """
-    tree = Tree({_dotted(path): source.decode() for path, source in sources.items()}, main.decode())
-    return {path: tree.shorten(_dotted(path)).encode() for path in sources}
-
-
-def _dotted(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 class Tree:
@@ -54,7 +43,7 @@ class Tree:
         }
         self._families = self._find_families()
         self._mentioned = {
-            name: _mentions(module) for name, module in (*self._modules.items(), ("", ast.parse(main)))
+            name: prune.mentions(module) for name, module in (*self._modules.items(), ("", ast.parse(main)))
         }
         self._check()
 
@@ -162,20 +151,6 @@ def _globals(module: ast.Module) -> set[str]:
             for target in node.targets:
                 found.update(one.id for one in ast.walk(target) if isinstance(one, ast.Name))
     return {name for name in found if not name.startswith("_")}
-
-
-def _mentions(module: ast.AST) -> set[str]:
-    """Return the names by which a module may reach into another: imported, of attributes, in texts."""
-    found: set[str] = set()
-    for node in ast.walk(module):
-        if isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            for alias in node.names:
-                found.update(alias.name.split("."))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)
-    return found
 
 
 def _shorts(start: str) -> Iterator[str]:

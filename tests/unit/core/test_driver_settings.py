@@ -91,7 +91,7 @@ def test_every_key_fits_nvs():
         asked.append(key)
 
     parse(get, "k")
-    known = "events gatekeepers hostname key_servers time_server wifi_pass wifi_ssid"
+    known = "events gatekeepers hostname key_servers psk time_server wifi_pass wifi_ssid"
     assert sorted(set(asked)) == known.split()
     for key in asked:
         assert len(key) <= 15

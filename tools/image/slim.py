@@ -1,0 +1,20 @@
+"""Makes a phone's modules smaller without changing what they do: the three steps of it, in order."""
+
+from collections.abc import Mapping
+
+from image import inline, prune, shorten
+
+
+def slim_all(sources: Mapping[str, bytes], main: bytes) -> dict[str, bytes]:
+    """Return modules, path -> source, all that come together on a phone, as they go into its image.
+
+    main: the program that starts them, which stays as it is.  The same sources give the same octets.
+    """
+    texts = {_dotted(path): source.decode() for path, source in sources.items()}
+    pruned = prune.prune_all(inline.inline_all(texts), main.decode())
+    tree = shorten.Tree(pruned, main.decode())
+    return {path: tree.shorten(_dotted(path)).encode() for path in sources}
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
