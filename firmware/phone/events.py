@@ -12,8 +12,8 @@ no caller can let a secret out by mistake.  Neither PIN nor any key is in the ta
 
 import json
 
+from ras.address import join_address
 from ras.compat import const
-from ras.hostport import join_address
 from ras.message import KINDS
 
 MARK = "\x1e"

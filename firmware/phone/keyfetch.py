@@ -12,9 +12,9 @@ import tls
 
 from phone import aio
 from phone.http import BUFFER, Answer, AnswerError, http_date, request
+from ras.address import join_address
 from ras.compat import const, wipe
 from ras.errors import RemoteProtocolError
-from ras.hostport import join_address
 from ras.keyfile import decode
 from ras.keys import ext_digits
 

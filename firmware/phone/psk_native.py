@@ -6,7 +6,7 @@ from phone import aio
 from ras import tpkt
 from ras.compat import const
 
-_PIECE = const(1024)  # octets read at once
+_PIECE = const(512)  # octets read at once
 
 # What is wanted of the native TLS, best first (protocol.md section 7).
 _SUITES = (

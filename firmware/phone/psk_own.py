@@ -8,7 +8,7 @@ from ras.compat import const
 from ras.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from tlspsk.client import PSKClient
 
-_PIECE = const(1024)  # octets read at once
+_PIECE = const(512)  # octets read at once
 # What nobody needs once the connection stands.
 _HANDSHAKE = "tlspsk.negotiation tlspsk.handshake tlspsk.prf"
 

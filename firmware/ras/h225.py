@@ -6,53 +6,30 @@ None, None with their name beside it: their octets are skipped.
 
 The messages are in modules of their own, by when they are needed (`message.py` loads
 them): `h225_discovery.py`, `h225_registration.py`, `h225_reject.py`, `h225_end.py`; and
-`h225_gateway.py` has what only gateways put into a request.
+`h225_rare.py` has what hardly any message has in it.
 """
 
 from ras.aper import CHARS, CHOICE, ICV, INTEGER, LATER, MAY, MUST, NULL, OCTETS, SEQUENCE, SEQUENCE_OF
-from ras.h235 import BOOLEAN_TYPE, CLEAR_TOKEN, H221_NON_STANDARD, IDENTIFIER_TYPE, OCTETS_TYPE, OID_TYPE
+from ras.h235 import BOOLEAN_TYPE, CLEAR_TOKEN, H221_NON_STANDARD, IDENTIFIER_TYPE, OID_TYPE
 
 NULL_TYPE = (NULL,)
-_IP4 = (OCTETS, 4, 4)
-_PORT = (INTEGER, 0, 65535)
+IP4 = (OCTETS, 4, 4)
+PORT = (INTEGER, 0, 65535)
 _NUMBER = (INTEGER, 1, 65535)
 TIME_TO_LIVE = (INTEGER, 1, 4294967295)
 _TEXT = (CHARS, 1, 512, 8, None)
-_RARE = "ras.h225_gateway"
+_RARE = "ras.h225_rare"
 
 # fmt: off
-NON_STANDARD = (
-    SEQUENCE,
-    (
-        "nonStandardIdentifier",
-        (CHOICE, ("object", OID_TYPE, "h221NonStandard", H221_NON_STANDARD), ()), MUST,
-        "data", OCTETS_TYPE, MUST,
-    ),
-    None,
-)
+NON_STANDARD = (LATER, _RARE, "NON_STANDARD")
 
 TRANSPORT_ADDRESS = (
     CHOICE,
     (
-        "ipAddress", (SEQUENCE, ("ip", _IP4, MUST, "port", _PORT, MUST), None),
-        "ipSourceRoute",
-        (
-            SEQUENCE,
-            (
-                "ip", _IP4, MUST,
-                "port", _PORT, MUST,
-                "route", (SEQUENCE_OF, _IP4, 0, None), MUST,
-                "routing", (CHOICE, ("strict", NULL_TYPE, "loose", NULL_TYPE), ()), MUST,
-            ),
-            (),
-        ),
-        "ipxAddress",
-        (
-            SEQUENCE,
-            ("node", (OCTETS, 6, 6), MUST, "netnum", _IP4, MUST, "port", (OCTETS, 2, 2), MUST),
-            None,
-        ),
-        "ip6Address", (SEQUENCE, ("ip", (OCTETS, 16, 16), MUST, "port", _PORT, MUST), ()),
+        "ipAddress", (SEQUENCE, ("ip", IP4, MUST, "port", PORT, MUST), None),
+        "ipSourceRoute", (LATER, _RARE, "IP_SOURCE_ROUTE"),
+        "ipxAddress", (LATER, _RARE, "IPX"),
+        "ip6Address", (SEQUENCE, ("ip", (OCTETS, 16, 16), MUST, "port", PORT, MUST), ()),
         "netBios", (OCTETS, 16, 16),
         "nsap", (OCTETS, 1, 20),
         "nonStandardAddress", NON_STANDARD,

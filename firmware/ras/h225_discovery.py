@@ -22,7 +22,7 @@ GRQ = (
         "rasAddress", TRANSPORT_ADDRESS, MUST,
         "endpointType", ENDPOINT_TYPE, MUST,
         "gatekeeperIdentifier", IDENTIFIER_TYPE, MAY,
-        "callServices", (LATER, "ras.h225_gateway", "Q_SERIES"), MAY,
+        "callServices", (LATER, "ras.h225_rare", "Q_SERIES"), MAY,
         "endpointAlias", ALIASES, MAY,
     ),
     (

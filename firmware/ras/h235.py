@@ -1,6 +1,19 @@
 """Types of H.235.0 that RAS messages carry (ITU-T H.235.0, annex A), as tables for `aper.py`."""
 
-from ras.aper import BITS, BOOLEAN, CHARS, CHOICE, INTEGER, MAY, MUST, OCTETS, OID, SEQUENCE, SEQUENCE_OF
+from ras.aper import (
+    BITS,
+    BOOLEAN,
+    CHARS,
+    CHOICE,
+    INTEGER,
+    LATER,
+    MAY,
+    MUST,
+    OCTETS,
+    OID,
+    SEQUENCE,
+    SEQUENCE_OF,
+)
 
 IDENTIFIER_TYPE = (CHARS, 1, 128, 16, None)
 OCTETS_TYPE = (OCTETS, 0, None)
@@ -8,8 +21,8 @@ OID_TYPE = (OID,)
 BOOLEAN_TYPE = (BOOLEAN,)
 
 _OCTET = (INTEGER, 0, 255)
-_INTEGER = (INTEGER, None, None)
-_DH = (BITS, 0, 2048)
+INTEGER_TYPE = (INTEGER, None, None)
+_RARE = "ras.h225_rare"
 
 # fmt: off
 H221_NON_STANDARD = (
@@ -22,35 +35,11 @@ H221_NON_STANDARD = (
     (),
 )
 
-# H.225.0's and H.235's NonStandardParameter have the same encoding in every message
-# seen; H.235's own has an OBJECT IDENTIFIER only.
-_NON_STANDARD = (
-    SEQUENCE,
-    ("nonStandardIdentifier", OID_TYPE, MUST, "data", OCTETS_TYPE, MUST),
-    None,
-)
-
-_DH_SET = (
-    SEQUENCE,
-    ("halfkey", _DH, MUST, "modSize", _DH, MUST, "generator", _DH, MUST),
-    (),
-)
-
-_PARAMS = (
-    SEQUENCE,
-    ("ranInt", _INTEGER, MAY, "iv8", (OCTETS, 8, 8), MAY),
-    (
-        None, None,  # iv16
-        None, None,  # iv
-        None, None,  # clearSalt
-    ),
-)
-
 _ELEMENT = (
     CHOICE,
     (
         "octets", OCTETS_TYPE,
-        "integer", _INTEGER,
+        "integer", INTEGER_TYPE,
         "bits", (BITS, 0, None),
         "name", (CHARS, 0, None, 16, None),
         "flag", BOOLEAN_TYPE,
@@ -60,7 +49,7 @@ _ELEMENT = (
 
 _PROFILE_ELEMENT = (
     SEQUENCE,
-    ("elementID", _OCTET, MUST, "paramS", _PARAMS, MAY, "element", _ELEMENT, MAY),
+    ("elementID", _OCTET, MUST, "paramS", (LATER, _RARE, "PARAMS"), MAY, "element", _ELEMENT, MAY),
     (),
 )
 
@@ -70,12 +59,12 @@ CLEAR_TOKEN = (
         "tokenOID", OID_TYPE, MUST,
         "timeStamp", (INTEGER, 1, 4294967295), MAY,
         "password", IDENTIFIER_TYPE, MAY,
-        "dhkey", _DH_SET, MAY,
+        "dhkey", (LATER, _RARE, "DH_SET"), MAY,
         "challenge", (OCTETS, 8, 128), MAY,
-        "random", _INTEGER, MAY,
-        "certificate", (SEQUENCE, ("type", OID_TYPE, MUST, "certificate", OCTETS_TYPE, MUST), ()), MAY,
+        "random", INTEGER_TYPE, MAY,
+        "certificate", (LATER, _RARE, "CERTIFICATE"), MAY,
         "generalID", IDENTIFIER_TYPE, MAY,
-        "nonStandard", _NON_STANDARD, MAY,
+        "nonStandard", (LATER, _RARE, "NON_STANDARD_H235"), MAY,
     ),
     (
         None, None,  # eckasdhkey

@@ -1,4 +1,4 @@
-"""(host, port) as a text, "host:port", in key files, settings and logs."""
+"""(host, port) read from a text, "host:port", of key files and settings; address.py has the way back."""
 
 from ras.compat import const
 from ras.errors import RemoteProtocolError
@@ -28,8 +28,3 @@ def split_address(text: str, default_port: int = 0) -> "tuple[str, int]":
     if not 1 <= number <= 65535:
         raise RemoteProtocolError("not host:port: its port is not 1 to 65535")
     return host, number
-
-
-def join_address(host: str, port: int) -> str:
-    """Return "host:port", an IPv6 address in brackets."""
-    return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)

@@ -1,8 +1,9 @@
 """The key file `kkg.txt` (protocol.md section 3), as the key server writes and a phone reads it."""
 
+from ras.address import join_address
 from ras.compat import const
 from ras.errors import RemoteProtocolError
-from ras.hostport import join_address, split_address
+from ras.hostport import split_address
 from ras.keys import CVM, NONCE, SUITES, Suite
 from ras.record import MAX_GATEKEEPERS
 

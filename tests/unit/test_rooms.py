@@ -21,7 +21,15 @@ ROOMS = {
     "firmware/tlspsk": ("tlspsk", "ras.mac", "ras.compat", "ras.errors", "cryptolib", "cryptography"),
     "firmware/phone": ("phone", "ras", "tlspsk", *MICROPYTHON),
     "firmware/drivers": (
-        *("phone.board", "phone.parts", "phone.store", "phone.datagram", "ras.compat", "drivers"),
+        *(
+            "phone.aio",
+            "phone.board",
+            "phone.parts",
+            "phone.store",
+            "phone.datagram",
+            "ras.compat",
+            "drivers",
+        ),
         *(*MICROPYTHON, "esp32", "framebuf", "network", "termios"),
     ),
     "firmware/main.py": ("phone", "sys"),
@@ -41,7 +49,7 @@ ROOMS = {
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography"),
     "tools": ("ringkey", "ras", "harness", "heapmeter", "image", "flashing", STANDARD),
     "tools/image": (
-        *("ringkey", "ras.hostport", "ras.record", "ras.errors", "image", STANDARD),
+        *("ringkey", "ras.address", "ras.hostport", "ras.record", "ras.errors", "image", STANDARD),
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),
     ),
     "tools/flashing": ("ringkey.errors", "image", "flashing", STANDARD, "esptool", "serial"),

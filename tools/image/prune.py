@@ -2,7 +2,9 @@
 
 The core has one copy for both sides: some functions and tables of a module that a phone has are the
 gatekeeper's alone.  Only what a module defines at its outermost level goes, and only where no
-module of the phone mentions its name in any way.  The lines stay as they are.
+module of the phone mentions its name in any way.  With it go the methods `__repr__`, which are for
+tests and logs: a phone prints no object, and what MicroPython shows instead has no member of it.
+The lines stay as they are.
 """
 
 import ast
@@ -25,7 +27,7 @@ def prune_all(sources: Mapping[str, str], main: str) -> dict[str, str]:
         pruned = {}
         for name, module in modules.items():
             others = set().union(*(words for other, words in elsewhere.items() if other != name))
-            pruned[name] = _without(found[name], _unused(module, others))
+            pruned[name] = _without(found[name], [*_unused(module, others), *_reprs(module)])
         if pruned == found:
             return found
         found = pruned
@@ -57,6 +59,14 @@ def _unused(module: ast.Module, elsewhere: set[str]) -> "Iterator[ast.stmt]":
             yield statement
 
 
+def _reprs(module: ast.Module) -> "Iterator[ast.stmt]":
+    for node in ast.walk(module):
+        if isinstance(node, ast.ClassDef) and len(node.body) > 1:
+            for statement in node.body:
+                if isinstance(statement, ast.FunctionDef) and statement.name == "__repr__":
+                    yield statement
+
+
 def _defines(statement: ast.stmt) -> "str | None":
     """Return the one name that a statement defines, if it does nothing else."""
     if isinstance(statement, _DEFINITIONS):
@@ -68,7 +78,7 @@ def _defines(statement: ast.stmt) -> "str | None":
     return None
 
 
-def _without(source: str, statements: "Iterator[ast.stmt]") -> str:
+def _without(source: str, statements: "list[ast.stmt]") -> str:
     lines = source.splitlines(keepends=True)
     for statement in statements:
         for row in range(statement.lineno - 1, statement.end_lineno or statement.lineno):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ras.address import join_address
 from ras.errors import RemoteProtocolError
 from ras.generator import NO_SERVER, SERVER_ID
-from ras.hostport import join_address, split_address
+from ras.hostport import split_address
 from ras.keys import SUITES, Suite
 from ras.record import MAX_GATEKEEPERS
 

@@ -282,7 +282,8 @@ def test_ethernet_waits_for_cable_and_address():
 
 
 def test_every_word_of_a_network_is_on_the_display():
-    for _, word in wlan._WRONG:
+    for line in wlan._WRONG.split("\n"):
+        word = line.split(" ")[1]
         assert "\n%s|" % word in REASONS
     for word in ("no-wifi", "wifi-failed", "no-address", "network-failed", "no-cable"):
         assert "\n%s|" % word in REASONS
