@@ -1,7 +1,9 @@
 """What a phone needs to start on a board: its compiled modules, its settings, its command line."""
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,16 @@ UNIX, ESP32 = "unix", "esp32_generic"
 NAMES = (UNIX, ESP32)
 
 _DOUBLES = REPOSITORY / "tests" / "doubles" / "esp32"
+_ASK_FREE = """
+import gc
+for name in "esp32", "machine", "network":
+    try:
+        __import__(name)
+    except ImportError:
+        pass
+gc.collect()
+print(gc.mem_free())
+"""
 # There is no native code: any will do.
 _ARCHITECTURE = "xtensawin"
 
@@ -80,3 +92,25 @@ def start(
     if name == UNIX:
         line += ["--settings", str(settings)]
     return line, {"MICROPYPATH": f"{link.name}:.frozen"}
+
+
+def heap_with_free(octets: int, tree: Path) -> str:
+    """Return the -X heapsize that leaves so many octets free before anything of the phone is loaded.
+
+    tree: it may hold doubles of a chip's modules, which a chip has outside of its heap.
+    """
+    size = octets
+    for _ in range(8):
+        done = subprocess.run(
+            [find_micropython(), "-X", f"heapsize={size}", "-c", _ASK_FREE],
+            env={**os.environ, "MICROPYPATH": ":.frozen"},
+            cwd=tree,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        missing = octets - int(done.stdout)
+        if -64 <= missing <= 0:
+            break
+        size += missing
+    return str(size)

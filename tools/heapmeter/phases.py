@@ -92,7 +92,7 @@ class Meter:
 def lead(phone: UnixPhone, meter: "Meter | None" = None, keep_alives: int = 1) -> "list[dict[str, Any]]":
     """Lead a new phone through log-in, keep-alives, and all of it again after a power cut.
 
-    Returns its two `memory` events.  Raises HarnessError.
+    Returns its two `memory` events, each with the `cipher` of its channel.  Raises HarnessError.
     """
     memory = []
     phone.power_on()
@@ -108,8 +108,8 @@ def lead(phone: UnixPhone, meter: "Meter | None" = None, keep_alives: int = 1) -
             phone.power_on()
             phone.expect("boot", store="provisioned")
         phone.expect("registered", ext=EXT, timeout=30)
-        phone.expect("channel", state="open", timeout=30)
-        memory.append(phone.expect("memory"))
+        cipher = phone.expect("channel", state="open", timeout=30)["cipher"]
+        memory.append({**phone.expect("memory"), "cipher": cipher})
         phone.expect("step", step="registered")
         for _ in range(keep_alives):
             phone.expect("ras", way="out", message="RRQ")

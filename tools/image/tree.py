@@ -10,7 +10,7 @@ from ringkey import __version__
 from ringkey.errors import UserError
 from ringkey.site import files
 
-from image import bytecode, modules
+from image import bytecode, modules, slim
 from image.board import REPOSITORY, Board
 
 FIRMWARE = REPOSITORY / "firmware"
@@ -65,8 +65,11 @@ def collect(board: Board, root: Root, firmware: Path = FIRMWARE) -> Tree:
         "build.json": json.dumps({"version": __version__, "time": time}).encode(),
         "root.der": root.data,
     }
-    for name, source in sources.items():
-        compiled = bytecode.compile_module(source.read_bytes(), name, board.chip.architecture)
+    slimmed = slim.slim_all(
+        {name: source.read_bytes() for name, source in sources.items()}, main.read_bytes()
+    )
+    for name, source in slimmed.items():
+        compiled = bytecode.compile_module(source, name, board.chip.architecture)
         found[name.removesuffix(".py") + ".mpy"] = compiled
     return Tree(dict(sorted(found.items())), __version__, time)
 
