@@ -62,7 +62,7 @@ def test_what_is_free_at_the_fullest_moment(
     settings = boards.settings(board, tmp_path / "phone", site.root, site.key_server, psk)
     phone = UnixPhone(settings, start=boards.start(board, modules, settings, heap=heap))
     try:
-        found = phases.lead(phone, keep_alives=2)
+        found = phases.lead(phone, keep_alives=1)
     finally:
         phone.power_cut()
     for memory in found:

@@ -9,8 +9,8 @@ Here those get names of one or two letters, which modules share:
   which that is true vanishes altogether;
 - parameters that no call in the whole tree names.
 
-The lines stay as they are.  A module's names are the same in every build; `python -m
-image.shorten FILE…` prints them, for whoever reads a traceback of a phone.
+The lines stay as they are.  The same sources have the same short names; `tools/names.py` prints
+them, for whoever reads a traceback of a phone.
 """
 
 import ast

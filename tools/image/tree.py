@@ -65,10 +65,8 @@ def collect(board: Board, root: Root, firmware: Path = FIRMWARE) -> Tree:
         "build.json": json.dumps({"version": __version__, "time": time}).encode(),
         "root.der": root.data,
     }
-    slimmed = slim.slim_all(
-        {name: source.read_bytes() for name, source in sources.items()}, main.read_bytes()
-    )
-    for name, source in slimmed.items():
+    texts = {name: source.read_bytes() for name, source in sources.items()}
+    for name, source in slim.slim_all(texts, main.read_bytes()).items():
         compiled = bytecode.compile_module(source, name, board.chip.architecture)
         found[name.removesuffix(".py") + ".mpy"] = compiled
     return Tree(dict(sorted(found.items())), __version__, time)
