@@ -63,7 +63,8 @@ def test_a_slimmed_core_speaks_as_the_core_does(slimmed, tmp_path):
     program = tmp_path / "say" / "say.py"  # where it finds no module beside it
     program.write_text(
         "from ras import build, message, profile\n"
-        "from ras.keys import SHA256, authentication_key, reject_key, session_key\n"
+        "from ras.keys import SUITES, authentication_key, reject_key, session_key\n"
+        "SHA256 = SUITES['sha256']\n"
         "ka = authentication_key(SHA256, bytes(range(32)), '4711')\n"
         "found = {1: b'g' * 16, 2: b'cvm', 3: b'e' * 16}\n"
         "for value in (build.gatekeeper_request(5, '1001', ('192.0.2.50', 40000)),):\n"
