@@ -95,6 +95,10 @@ format: $(VENV)/.dev ## Let ruff lay the code out
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+.PHONY: heap
+heap: $(VENV)/.dev ## Measure what the phone takes of the heap: [MICROPYTHON=a build of 32 bits]
+	@$(BIN)/python tools/heap.py
+
 .PHONY: clean
 clean: ## Remove what was built and installed (not the site)
 	rm -rf $(VENV) build *.egg-info

@@ -1,72 +1,17 @@
-"""The entry on the device: opens the board and starts the phone.
+"""The entry on the device: starts the phone (phone/start.py).
 
-On a board this file lies beside phone/ and ras/ (or is frozen) and is started by MicroPython;
-on a host: `micropython firmware/main.py --settings FILE [--state DIR]` (boards/unix).
+On a board this file lies beside phone/ and ras/ (or is frozen) and is started by MicroPython,
+which compiles it into the heap, so it is short; on a host:
+`micropython firmware/main.py --settings FILE [--state DIR]` (boards/unix).
 """
 
-import asyncio
 import sys
-import time
 
-_FAULTY = 1
-_SHOWN = 5  # s that a fault stays on the display before a board restarts
+from phone.start import leave, main
 
-
-def _board_beside() -> None:
-    """Let a source tree find its own unix board where MICROPYPATH names none."""
-    path = globals().get("__file__", "")  # a frozen module has none
-    here = path[: path.rfind("/") + 1]
-    # Behind all others: whoever names a board gets that one.
-    sys.path.append(here + "../boards/unix")
-
-
-def main() -> int:
-    """Be a phone; return the exit status."""
-    _board_beside()
-    from phone.board import BoardError, open_board
-
-    try:
-        board = open_board()
-    except BoardError as error:
-        print(error)
-        return 2
-    try:
-        return _run(board)
-    finally:
-        board.close()
-
-
-def _run(board: object) -> int:
-    from phone.app import Fault, Phone
-
-    try:
-        asyncio.run(Phone(board).run())
-    except KeyboardInterrupt:
-        pass  # Ctrl-C where the terminal is not ours: asked to end, like any key that says so
-    except Fault as fault:
-        board.close()
-        # No text of the exception and no lines of code where others read along.
-        print("fault in %s: %s" % (fault.step, fault.kind))
-        if board.settings["events"]:
-            sys.print_exception(fault.cause)
-        return _FAULTY
-    return 0
-
-
-def leave(status: int) -> None:
-    """End as what this is: a process exits; a board restarts after a fault, else goes to its prompt.
-
-    On a board sys.exit() would be a soft reset and this program start again, whatever was the
-    matter with it.
-    """
-    try:
-        from machine import reset
-    except ImportError:
-        sys.exit(status)
-    if status == _FAULTY:
-        time.sleep(_SHOWN)
-        reset()
-
+# A source tree finds its own unix board where MICROPYPATH names none; a frozen module has no
+# __file__.  Behind all others: whoever names a board gets that one.
+sys.path.append(globals().get("__file__", "").rpartition("/")[0] + "/../boards/unix")
 
 if __name__ == "__main__":
     leave(main())

@@ -13,6 +13,7 @@ read by programs and through log files as well as by people.
 import asyncio
 import sys
 
+from phone import aio
 from ras.compat import const
 
 try:
@@ -52,7 +53,7 @@ class Console:
         self._guarded = kbd_intr is not None and not ends and not events
         if self._guarded:
             kbd_intr(-1)  # whoever has the serial line in hand does not get a prompt by Ctrl-C
-        self._keys = asyncio.StreamReader(sys.stdin.buffer)
+        self._in = sys.stdin.buffer
         self._out = sys.stdout
         self._escape = 0  # how far an escape sequence (an arrow key) has come
         self._drawn = False  # whether the cursor stands behind the two rows
@@ -78,7 +79,9 @@ class Console:
     async def key(self) -> "str | None":
         """Return the next key, or None at the end of input."""
         while True:
-            octet = await self._keys.read(1)
+            # asyncio's StreamReader does no more, and is a module of its own in the heap.
+            await aio.readable(self._in)
+            octet = self._in.read(1)
             if not octet:
                 if self._ends:
                     return None

@@ -86,7 +86,7 @@ class Link:
     # -- for those who derive from it
 
     async def attempt(self) -> "str | None":
-        """Try once; return None, or a word of phone/screen.py.  May raise OSError."""
+        """Try once; return None, or a word of phone/words.py.  May raise OSError."""
         raise NotImplementedError
 
     async def until_up(self, limit: int) -> bool:

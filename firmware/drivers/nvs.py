@@ -19,12 +19,12 @@ from builtins import open as _open_file
 
 from phone.board import BoardError
 from phone.store import MARKER, MAX_SLOT
-from ras.compat import wipe
+from ras.compat import const, wipe
 
 NAMESPACE = "ringkey"
 _KEYS = ("slot0", "slot1")
 _NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND, as MicroPython raises it
-_ENOENT = 2
+_ENOENT = const(2)
 
 
 def open(params: dict) -> "NVSSlots":  # noqa: A001  (every driver's entry is called open)

@@ -11,6 +11,7 @@ Each setting is a blob of UTF-8 text; what is not there has its default:
 | gatekeepers | the same, for a key file that names none; none: by multicast |
 | time_server | "host" or "host:port" of an SNTP server; none: no time but the key server's |
 | hostname | what the board is called in DHCP; MicroPython's own default |
+| psk | "own": the project's TLS-PSK client even where MicroPython has one (for tests) |
 | events | "1": console events, and the REPL behind Ctrl-C; anything else: production |
 
 `root.der` is the site's root certificate.  `build.json` has "time", seconds from 1970, the
@@ -20,6 +21,7 @@ floor of a clock that knows no better: the site's authority is older than any im
 import json
 from builtins import open as _open_file
 
+from drivers.password import Password
 from phone.board import BoardError, addresses
 from ras.compat import const, wipe
 
@@ -31,20 +33,6 @@ _NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND, as MicroPython raises it
 # program): the name that a key server of a site at home goes by.  ".local" is asked for by
 # multicast DNS; the certificate must bear that name as well.
 KEY_SERVER = "ringkey.local"
-
-
-class Password:
-    """A password that does not show by accident: reveal() gives it."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return "Password()"
-
-    def reveal(self) -> str:
-        """Return it."""
-        return self._text
 
 
 def open(params: dict) -> dict:  # noqa: A001  (every driver's entry is called open)
@@ -92,6 +80,7 @@ def parse(get: object, key_server: str) -> dict:
     for name in found:
         settings[name] = addresses(found, name, "NVS")
     settings["events"] = _text(get, "events").lower() in ("1", "true", "yes", "on")
+    settings["psk"] = _text(get, "psk")
     settings["wifi_ssid"] = get("wifi_ssid") or ""  # as it is: a network's name may end in a space
     settings["wifi_pass"] = Password(get("wifi_pass") or "")
     settings["hostname"] = _text(get, "hostname")

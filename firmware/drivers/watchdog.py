@@ -10,7 +10,8 @@ answer takes MicroPython half a minute.
 What the phone is doing is noted in RTC memory, which outlives every reset but not the power.
 """
 
-from phone.board import BoardError, Unwatched
+from phone.board import BoardError
+from phone.parts import Unwatched
 from ras.compat import const
 
 TIMEOUT = const(60000)  # ms
@@ -18,13 +19,8 @@ TIMEOUT = const(60000)  # ms
 # the REPL.  It counts microseconds in 32 bits.
 _AN_HOUR = const(4000000)
 
-_CAUSES = (
-    ("PWRON_RESET", "power-on"),
-    ("WDT_RESET", "watchdog"),
-    ("HARD_RESET", "reset"),
-    ("SOFT_RESET", "soft-reset"),
-    ("DEEPSLEEP_RESET", "deep-sleep"),
-)
+# machine's names (less "_RESET") and ours, one text for the sake of the heap.
+_CAUSES = "PWRON power-on\nWDT watchdog\nHARD reset\nSOFT soft-reset\nDEEPSLEEP deep-sleep"
 _MAGIC = b"rk1:"
 _LONGEST = const(32)  # characters of a note
 
@@ -85,7 +81,8 @@ def _cause(machine: object) -> str:
         cause = machine.reset_cause()
     except AttributeError:
         return "unknown"
-    for name, word in _CAUSES:
-        if getattr(machine, name, None) == cause:
+    for line in _CAUSES.split("\n"):
+        name, word = line.split(" ")
+        if getattr(machine, name + "_RESET", None) == cause:
             return word
     return "unknown"

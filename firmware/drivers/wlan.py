@@ -16,15 +16,15 @@ _CONNECT = const(12000)  # ms: a scan takes 3 s, joining 1 to 3, DHCP up to 5
 # ms.  So long a status may still tell of the attempt before.
 _STALE = const(4000)
 
-# network's names of what may be wrong: the word that is shown.
-_WRONG = (
-    ("STAT_NO_AP_FOUND", "wifi-not-found"),
-    ("STAT_NO_AP_FOUND_IN_RSSI_THRESHOLD", "wifi-not-found"),
-    ("STAT_NO_AP_FOUND_IN_AUTHMODE_THRESHOLD", "wifi-security"),
-    ("STAT_NO_AP_FOUND_W_COMPATIBLE_SECURITY", "wifi-security"),
-    ("STAT_WRONG_PASSWORD", "wifi-password"),
-    ("STAT_HANDSHAKE_TIMEOUT", "wifi-password"),
-)
+# network's names of what may be wrong (less "STAT_"), and the word that is shown: one text, for
+# the sake of the heap.
+_WRONG = """\
+NO_AP_FOUND wifi-not-found
+NO_AP_FOUND_IN_RSSI_THRESHOLD wifi-not-found
+NO_AP_FOUND_IN_AUTHMODE_THRESHOLD wifi-security
+NO_AP_FOUND_W_COMPATIBLE_SECURITY wifi-security
+WRONG_PASSWORD wifi-password
+HANDSHAKE_TIMEOUT wifi-password"""
 
 
 def open(params: dict) -> "Station":  # noqa: A001  (every driver's entry is called open)
@@ -53,8 +53,9 @@ class Station(Link):
         self._limit = params.get("connect_ms", _CONNECT)
         # Not every port has every number.
         self._wrong = {}
-        for name, word in _WRONG:
-            number = getattr(statuses, name, None)
+        for line in _WRONG.split("\n"):
+            name, word = line.split(" ")
+            number = getattr(statuses, "STAT_" + name, None)
             if number is not None:
                 self._wrong[number] = word
 

@@ -1,5 +1,7 @@
 """Opens the board: reads board.json and builds each part with the driver that it names.
 
+In the heap only until the board is open (firmware/main.py).
+
 A new board is a new folder and no code.  Its board.json lies on sys.path:
 
     {"board": "unix",
@@ -21,11 +23,12 @@ Each module has `open(params)`, params being a dict of its own, and returns a pa
 | displays | `show(lines)`: two str of at most 16 characters; OSError: it does not answer |
 | keys | `async key()`: the next of "0" to "9", "#", "*", "L"; None: there will be no more |
 | store | slots, see phone/store.py |
-| network | `is_up()`; `async up(tell)`: returns when it is, tell(word) says why not yet (phone/screen.py); \
+| network | `is_up()`; `async up(tell)`: returns when it is, tell(word) says why not yet (phone/words.py); \
             `address_towards(host)`: own IPv4 address, as text; \
             optional `async lost()`: returns when it is up no longer; without it that never happens |
-| time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None |
-| watchdog | optional; see `Unwatched` below |
+| time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None; \
+         opened anew each time it is asked |
+| watchdog | optional; see `Unwatched` in phone/parts.py |
 
 Every other part finds the settings in `params["settings"]`, and may have `close()`.  A
 module named twice is asked twice and may return one object.  A part that cannot work
@@ -33,14 +36,17 @@ raises BoardError with words for a person.
 
 Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
 built: when the image was made, in seconds from 1970, or 0; renew_spread: ms over which phones
-spread that are asked to fetch new keys (ras/login.py); more as the board's own drivers need.
+spread that are asked to fetch new keys (ras/login.py); psk: "own" to use tlspsk even where
+MicroPython has TLS-PSK itself, else ""; more as the board's own drivers need.
 """
 
 import json
 import sys
 
+from phone.parts import Board
+from phone.unload import unload
 from ras.errors import RemoteProtocolError
-from ras.keyfile import split_address
+from ras.hostport import split_address
 from ras.login import RENEW_SPREAD
 
 # What "host" without a port means: protocol.md sections 3 and 4, RFC 4330.
@@ -53,6 +59,7 @@ DEFAULTS = {
     "events": False,
     "built": 0,
     "renew_spread": RENEW_SPREAD,
+    "psk": "",
 }
 
 
@@ -60,91 +67,65 @@ class BoardError(Exception):
     """A part cannot be opened; the text is for a person and says what to do."""
 
 
-class Unwatched:
-    """The watchdog of a board that has none, which is the face of all of them.
-
-    period: ms within which it wants to be fed, or None; cause: why the board started
-    ("power-on", "watchdog", "reset", "soft-reset", "deep-sleep"), or None; last: what was
-    noted last before that, or "".
-    """
-
-    period = None
-    cause = None
-    last = ""
-
-    def feed(self) -> None:
-        """Tell it that the main loop still turns."""
-
-    def note(self, what: str) -> None:
-        """Keep `what` is being done, a word, over a reset."""
-
-
-class Board:
-    """The parts, opened.
-
-    name, settings, console, displays, keys, store, network, time (may be None), watchdog.
-
-    silent: names of the displays that did not answer.
-    """
-
-    def __init__(self, description: dict) -> None:
-        self.name = description.get("board", "?")
-        self.silent = []
-        self._opened = []
-        self.settings = dict(DEFAULTS)
-        try:
-            self._open_all(description)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Give back what was opened, last first (a terminal gets its mode back)."""
-        while self._opened:
-            part = self._opened.pop()
-            if hasattr(part, "close"):
-                part.close()
-
-    def _open_all(self, description: dict) -> None:
-        self.settings.update(self._part(description, "settings", None))
-        settings = self.settings
-        self.console = self._part(description, "console", settings)
-        self.store = self._part(description, "store", settings)
-        self.network = self._part(description, "network", settings)
-        time = description.get("time")
-        self.time = self._open(time, settings) if time else None
-        self.keys = [self._open(part, settings) for part in description.get("keys", ())]
-        self.displays = []
+def _open_all(description: dict) -> Board:
+    board = Board(description.get("board", "?"))
+    try:
+        part = _part(description, "settings")
+        settings = dict(DEFAULTS)
+        settings.update(_open(board, part))
+        board.settings = settings
+        unload(part["module"])  # it has said what it knows
+        board.console = _open(board, _part(description, "console"))
+        board.store = _open(board, _part(description, "store"))
+        board.network = _open(board, _part(description, "network"))
+        board.time = description.get("time")
+        if board.time:
+            open_part(board, board.time)  # to see that it can be: it is opened again when it is asked
+            unload(board.time["module"])
+        board.keys = [_open(board, part) for part in description.get("keys", ())]
         for part in description.get("displays", ()):
+            before = list(sys.modules)
             try:
-                self.displays.append(self._open(part, settings))
+                board.displays.append(_open(board, part))
             except OSError:
                 # A display that does not answer is no reason not to start.
-                self.silent.append(part["module"])
+                board.silent.append(part["module"])
+                unload(" ".join([name for name in sys.modules if name not in before]))
         # The last, so that nothing but the main loop lies between it and its first feeding.
-        watchdog = description.get("watchdog")
-        self.watchdog = self._open(watchdog, settings) if watchdog else Unwatched()
+        if description.get("watchdog"):
+            board.watchdog = _open(board, description["watchdog"])
+    except BaseException:
+        board.close()
+        raise
+    return board
 
-    def _part(self, description: dict, name: str, settings: "dict | None") -> object:
-        part = description.get(name)
-        if part is None:
-            raise BoardError("board.json names no " + name)
-        return self._open(part, settings)
 
-    def _open(self, part: dict, settings: "dict | None") -> object:
-        name = part["module"]
-        try:
-            module = __import__(name)
-        except ImportError:
-            raise BoardError("board.json names %s, which is not there" % name)
-        for piece in name.split(".")[1:]:
-            module = getattr(module, piece)
-        params = dict(part.get("params", ()))
-        if settings is not None:
-            params["settings"] = settings
-        opened = module.open(params)
-        self._opened.append(opened)
-        return opened
+def _part(description: dict, name: str) -> dict:
+    part = description.get(name)
+    if part is None:
+        raise BoardError("board.json names no " + name)
+    return part
+
+
+def _open(board: Board, part: dict) -> object:
+    opened = open_part(board, part)
+    board.opened.append(opened)
+    return opened
+
+
+def open_part(board: Board, part: dict) -> object:
+    """Return what a part's driver opens; raises BoardError."""
+    name = part["module"]
+    try:
+        module = __import__(name)
+    except ImportError:
+        raise BoardError("board.json names %s, which is not there" % name)
+    for piece in name.split(".")[1:]:
+        module = getattr(module, piece)
+    params = dict(part.get("params", ()))
+    if board.settings is not None:
+        params["settings"] = board.settings
+    return module.open(params)
 
 
 def open_board() -> Board:
@@ -160,7 +141,7 @@ def open_board() -> Board:
                 description = json.load(file)
             except ValueError:
                 raise BoardError("%s is not JSON" % path)
-        return Board(description)
+        return _open_all(description)
     raise BoardError("no board.json: put the board's folder on MICROPYPATH")
 
 

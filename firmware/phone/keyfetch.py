@@ -10,11 +10,12 @@ import gc
 
 import tls
 
-from phone import aio, clock
-from phone.http import BUFFER, Answer, AnswerError, request
+from phone import aio
+from phone.http import BUFFER, Answer, AnswerError, http_date, request
+from ras.address import join_address
 from ras.compat import const, wipe
 from ras.errors import RemoteProtocolError
-from ras.keyfile import decode, join_address
+from ras.keyfile import decode
 from ras.keys import ext_digits
 
 # One step each; an ESP32 takes up to 1.7 s for the handshake, a busy key server longer.
@@ -25,7 +26,7 @@ ANSWER_LIMIT = const(8000)  # ms, the whole answer
 # The root in use and the next one; each costs some 2 KB while a key file is fetched.
 MAX_ROOTS = const(2)
 
-# Why a fetch failed: what Login gets and the display has words for (phone/screen.py).
+# Why a fetch failed: what Login gets and the display has words for (phone/words.py).
 UNREACHABLE = "unreachable"  # no such name, no route, refused
 TIME_OUT = "time-out"
 WRONG_ROOT = "wrong-root"
@@ -180,7 +181,7 @@ async def _fetch_one(
             keys = decode(answer.body())
         except RemoteProtocolError:
             raise FetchError(BAD_KEY_FILE, server)
-        return Fetched(keys, server, clock.http_date(answer.date))
+        return Fetched(keys, server, http_date(answer.date))
     finally:
         if secure is not None:
             secure.close()

@@ -10,19 +10,6 @@ SHOWN = const(2000)
 _FAULT = "fault "  # begins the note of a fault
 
 
-class Fault(Exception):
-    """A bug, or a platform that failed.  step: what was going on; kind: the exception's class name.
-
-    The exception itself is in `cause`: not to be printed where others read along.
-    """
-
-    def __init__(self, step: str, cause: BaseException) -> None:
-        super().__init__(step)
-        self.step = step
-        self.kind = type(cause).__name__
-        self.cause = cause
-
-
 def note_end(watchdog: object, fault: object) -> None:
     """Note what the next start is to tell: nothing if this one ended as it was asked to."""
     watchdog.note("" if fault is None else _FAULT + fault.step)

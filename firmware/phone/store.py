@@ -12,7 +12,7 @@ ESP32 not in NVS, which MicroPython's boot code may erase as a whole), so that t
 the records can be told from a phone that never had any.
 
 A slot's octets: "RKs1", 4 octets serial number, 2 octets length, the record
-(ras/record.py), the first 8 octets of SHA-256 over all before.  The valid slot with the
+(ras/record_octets.py), the first 8 octets of SHA-256 over all before.  The valid slot with the
 later serial number counts.  A commit goes to the other one, so that a power cut at any
 octet of it leaves the record that was; a torn slot does not verify.
 """
@@ -20,7 +20,8 @@ octet of it leaves the record that was; a torn slot does not verify.
 from ras.compat import const
 from ras.errors import RemoteProtocolError
 from ras.mac import digest
-from ras.record import MAX_RECORD, Record, decode, encode
+from ras.record import Record
+from ras.record_octets import MAX_RECORD, decode, encode
 
 MARKER = const(2)  # the marker's slot
 

@@ -3,14 +3,14 @@
 Decides and does not act: each decision is an effect (docs/architecture.md, "The phone's
 pieces") that an adapter carries out and reports back.  Times are milliseconds.
 
-    ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/screen.py, or None
+    ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/words.py, or None
     ("fetch", ext)        fetch a key file
     ("renew", ext)        likewise, beside a registration that goes on: nothing is shown
     ("register", record, gatekeepers)
     ("commit", record) ("erase",)
     ("open", registration) ("close",)    the signalling channel
     ("unregister",)
-    ("show", step)        how far things are: a word of phone/screen.py
+    ("show", step)        how far things are: a word of phone/words.py
 
 Source: the seed, figures 3 and 4; protocol.md section 6.
 """
@@ -18,8 +18,6 @@ Source: the seed, figures 3 and 4; protocol.md section 6.
 from ras import profile
 from ras.compat import const
 from ras.endpoint import Registration
-from ras.generator import fits
-from ras.keyfile import KeyFile
 from ras.keys import authentication_key
 from ras.record import Record
 from ras.tables import LOGIN, Machine
@@ -141,14 +139,14 @@ class Login:
 
     # -- key distribution
 
-    def keys(self, keyfile: KeyFile, now: int) -> None:
-        """Take the key file that was fetched."""
+    def keys(self, keyfile: object, now: int) -> None:
+        """Take the key file (keyfile.KeyFile) that was fetched."""
         if self._machine.state == "renewing":
             self._renewed(keyfile, now)
             return
         if self._machine.state != "fetching":
             return
-        if not fits(keyfile.g, self._ext):  # a key of another extension could never register
+        if not _fits(keyfile, self._ext):  # a key of another extension could never register
             self._give_up("bad-key-file", now)
             return
         self._machine.feed("keys")
@@ -310,9 +308,9 @@ class Login:
         self._ext, self._pin = self._record.ext, self._record.pin
         self._effects.append(("renew", self._ext))
 
-    def _renewed(self, keyfile: KeyFile, now: int) -> None:
+    def _renewed(self, keyfile: object, now: int) -> None:
         """Register with the new keys; the stored ones stay until that has been granted."""
-        if keyfile.cvm == self._record.cvm or not fits(keyfile.g, self._ext):
+        if keyfile.cvm == self._record.cvm or not _fits(keyfile, self._ext):
             self._stay(now)  # this key server is not as far as the gatekeeper
             return
         self._machine.feed("keys")
@@ -330,7 +328,7 @@ class Login:
 
     # -- what they share
 
-    def _try(self, keyfile: KeyFile) -> None:
+    def _try(self, keyfile: object) -> None:
         self._trial = Record(
             self._ext,
             self._pin,
@@ -391,3 +389,9 @@ class Login:
 
     def _jitter(self, most: int) -> int:
         return int.from_bytes(self._random(2), "big") * most >> 16
+
+
+def _fits(keyfile: object, ext: str) -> bool:
+    from ras.generator import fits  # in a phone's heap only while keys are fetched
+
+    return fits(keyfile.g, ext)

@@ -13,7 +13,7 @@ what happened, for logs and for the signalling channel:
 Source: the seed, figure 4, steps 60 to 67; protocol.md sections 4 and 5.
 """
 
-from ras import build, profile
+from ras import answers, profile
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
@@ -303,7 +303,7 @@ class Registrar:
 
     def _confirm(self, asked: _Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
-        value = build.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
+        value = answers.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
         elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
         self._answer(asked.message, asked.source, profile.seal(_GCF, value, elements, asked.suite, ka), now)
         self._events.append(("confirmed", asked.source, asked.ext))
@@ -325,7 +325,7 @@ class Registrar:
         life = self._registrations.life(value)
         self._registrations.add(held, life, now)
         _, signalling = self.settings.addresses(asked.source[0])
-        answer = build.registration_confirm(
+        answer = answers.registration_confirm(
             value["requestSeqNum"], held.identifier, signalling, life, self.settings.others
         )
         elements = {
@@ -342,7 +342,7 @@ class Registrar:
         suite, re = asked.suite, asked.found[profile.RE]
         if asked.message.kind == GRQ:
             key = reject_key(suite, lookup.kg) if lookup.kg is not None else None
-            value = build.gatekeeper_reject(number, _GRJ_REASONS.get(code, "securityDenial"), lookup.others)
+            value = answers.gatekeeper_reject(number, _GRJ_REASONS.get(code, "securityDenial"), lookup.others)
             elements = {profile.ERROR: bytes((code,)), profile.RE: re}
             answer = profile.seal(GRJ, value, elements, suite if key else None, key)
         elif ka is None:
@@ -350,7 +350,7 @@ class Registrar:
             self._events.append(("dropped", asked.source, "RRQ: refused, and no key to say so"))
             return
         else:
-            value = build.registration_reject(number, "securityDenial")
+            value = answers.registration_reject(number, "securityDenial")
             elements = {
                 profile.ERROR: bytes((code,)),
                 profile.RE: re,

@@ -5,7 +5,7 @@ Without I/O.  Times are milliseconds.  protocol.md sections 4 and 7.
 
 import heapq
 
-from ras import build, profile
+from ras import answers, build, profile
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.keys import Suite
@@ -153,7 +153,7 @@ class Registrations:
         held.expires = now + 1000 * life + _GRACE
         self.ask_to_fetch(held, elements)
         _, signalling = self._settings.addresses(source[0])
-        value = build.registration_confirm(number, held.identifier, signalling, life, self._settings.others)
+        value = answers.registration_confirm(number, held.identifier, signalling, life, self._settings.others)
         self._events.append(("refreshed", held))
         return profile.seal(RCF, value, elements, held.suite, held.ka)
 

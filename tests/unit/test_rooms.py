@@ -24,11 +24,19 @@ ROOMS = {
     "firmware/tlspsk": ("tlspsk", "ras.mac", "ras.compat", "ras.errors", "ras.aes"),
     "firmware/phone": ("phone", "ras", "tlspsk", *MICROPYTHON),
     "firmware/drivers": (
-        *("phone.board", "phone.store", "phone.datagram", "ras.compat", "drivers"),
+        *(
+            "phone.aio",
+            "phone.board",
+            "phone.parts",
+            "phone.store",
+            "phone.datagram",
+            "ras.compat",
+            "drivers",
+        ),
         *(*MICROPYTHON, "esp32", "framebuf", "network", "termios"),
     ),
-    "firmware/main.py": ("phone", "asyncio", "machine", "sys", "time"),
-    "boards/unix": ("phone.board", "phone.store", "ras.keyfile", "ras.errors", *MICROPYTHON),
+    "firmware/main.py": ("phone", "sys"),
+    "boards/unix": ("phone.board", "phone.store", "ras.errors", *MICROPYTHON),
     "host/ringkey/site": (*HOST, STANDARD, "cryptography"),
     "host/ringkey/keyserver": (
         *HOST,
@@ -48,12 +56,13 @@ ROOMS = {
     ),
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography", "sqlalchemy"),
-    "tools": ("ringkey", "ras", "bench", "harness", "image", "flashing", STANDARD, "serial"),
+    "tools": (*("ringkey", "ras", "bench", "harness", "heapmeter", "image", "flashing", STANDARD, "serial"),),
     "tools/image": (
-        *("ringkey", "ras.keyfile", "ras.errors", "image", STANDARD),
+        *("ringkey", "ras.address", "ras.hostport", "ras.record", "ras.errors", "image", STANDARD),
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),
     ),
     "tools/flashing": ("ringkey.errors", "image", "flashing", STANDARD, "esptool", "serial"),
+    "tools/heapmeter/onboard": MICROPYTHON,
 }
 
 # What one room of ringkey may know of the others: site knows none, the two services do not

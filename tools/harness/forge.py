@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ras import build, keys, profile
+from ras import answers, keys, profile
 from ras.message import GRJ, decode_message
 
 from harness import judge
@@ -34,6 +34,6 @@ def reject(
             key = keys.reject_key(suite, keys.device_key(suite, km, found[profile.G]))
     if signed and key is None:
         raise HarnessError("the GRQ is of another seed than the site's: its answer cannot be signed")
-    value = build.gatekeeper_reject(message.value["requestSeqNum"], "securityDenial", others)
+    value = answers.gatekeeper_reject(message.value["requestSeqNum"], "securityDenial", others)
     elements = {profile.ERROR: bytes((code,)), profile.RE: found[profile.RE]}
     return bytes(profile.seal(GRJ, value, elements, suite if signed else None, key if signed else None))

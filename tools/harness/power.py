@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.line import PtyLine, SerialLine
@@ -38,11 +39,18 @@ class Power:
 
 
 class ProcessPower(Power):
-    """The phone is a process on a pseudo-terminal; kill -9 is its power cut."""
+    """The phone is a process on a pseudo-terminal; kill -9 is its power cut.  folder: where it runs."""
 
-    def __init__(self, line: PtyLine, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        line: PtyLine,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: "Path | None" = None,
+    ) -> None:
         self._line = line
         self._command = list(command)
+        self._folder = folder
         self.environment = dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -63,6 +71,7 @@ class ProcessPower(Power):
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            cwd=self._folder,
             umask=0o077,  # its store holds keys, and MicroPython has no chmod
         )
 

@@ -37,11 +37,13 @@ def write_settings(
     *,
     events: bool = True,
     renew_spread: "int | None" = None,
+    psk: str = "",
 ) -> Path:
     """Write the settings of a unix phone into `folder`, made if need be; return their path.
 
-    root: the site's root certificate, DER; key_servers, gatekeepers: "host:port";
-    renew_spread: ms, see firmware/ras/login.py.
+    root: the site's root certificate, DER; key_servers, gatekeepers: "host:port"; renew_spread:
+    ms, see firmware/ras/login.py; psk: "own" for the project's TLS-PSK client where the
+    interpreter has one too.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "phone.json"
@@ -51,6 +53,7 @@ def write_settings(
         "root": str(root.resolve()),
         "state": "state",
         "events": events,
+        "psk": psk,
     }
     if renew_spread is not None:
         settings["renew_spread"] = renew_spread
@@ -70,8 +73,9 @@ def command(settings: Path, heap: "str | None" = None) -> "tuple[list[str], dict
 class UnixPhone(Phone):
     """A phone that is off until `power_on`; kill -9 is its power cut.
 
-    settings: its file (`write_settings`); heap: MicroPython's -X heapsize; environment: what is
-    added to this process's own; the rest as for Phone.
+    settings: its file (`write_settings`); heap: MicroPython's -X heapsize; start: command line and
+    environment to add, in the place of what starts the sources; environment: what is added to
+    this process's own; it runs in the folder of its settings.  The rest as for Phone.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class UnixPhone(Phone):
         settings: Path,
         *,
         heap: "str | None" = None,
+        start: "tuple[list[str], dict[str, str]] | None" = None,
         environment: "Mapping[str, str] | None" = None,
         name: str = "phone",
         board: "str | None" = None,
@@ -86,9 +91,10 @@ class UnixPhone(Phone):
         add: "Add | None" = None,
         on_event: "Callable[[dict[str, Any]], None] | None" = None,
     ) -> None:
-        words, more = command(settings, heap)
+        settings = settings.resolve()
+        words, more = start or command(settings, heap)
         line = PtyLine()
-        self.process_power = ProcessPower(line, words, {**more, **(environment or {})})
+        self.process_power = ProcessPower(line, words, {**more, **(environment or {})}, settings.parent)
         super().__init__(
             line, self.process_power, name=name, board=board, log=log, add=add, on_event=on_event
         )

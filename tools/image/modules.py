@@ -12,6 +12,8 @@ from ringkey.errors import UserError
 # The gatekeeper's side of the core, which no phone runs; and sealed files, which none fetches yet.
 NOT_ON_A_PHONE = frozenset(
     {
+        "ras/answers.py",
+        "ras/dotted.py",
         "ras/sealedfile.py",
         "ras/registrar.py",
         "ras/registrations.py",

@@ -9,8 +9,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ras.address import join_address
 from ras.errors import RemoteProtocolError
-from ras.keyfile import MAX_GATEKEEPERS, join_address, split_address
+from ras.hostport import split_address
+from ras.record import MAX_GATEKEEPERS
 from ringkey.errors import UserError
 from ringkey.site import config, files
 from ringkey.site.table import Table

@@ -11,7 +11,7 @@ from ringkey.errors import UserError
 from ringkey.site import files
 from ringkey.site.certificates import der_bundle
 
-from image import bytecode, modules
+from image import bytecode, modules, slim
 from image.board import REPOSITORY, Board
 
 FIRMWARE = REPOSITORY / "firmware"
@@ -69,8 +69,9 @@ def collect(board: Board, root: Root, firmware: Path = FIRMWARE) -> Tree:
         "build.json": json.dumps({"version": __version__, "time": time}).encode(),
         "root.der": root.data,
     }
-    for name, source in sources.items():
-        compiled = bytecode.compile_module(source.read_bytes(), name, board.chip.architecture)
+    texts = {name: source.read_bytes() for name, source in sources.items()}
+    for name, source in slim.slim_all(texts, main.read_bytes()).items():
+        compiled = bytecode.compile_module(source, name, board.chip.architecture)
         found[name.removesuffix(".py") + ".mpy"] = compiled
     return Tree(dict(sorted(found.items())), __version__, time)
 

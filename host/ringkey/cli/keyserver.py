@@ -75,7 +75,7 @@ def another(
     It gets a certificate of this site's root, and no seed: that is entered there, from its words.
     This site's ringkey.toml names it from then on, among the peers and the gatekeeper's key servers.
     """
-    from ras.keyfile import join_address
+    from ras.address import join_address
 
     from ringkey.keyserver import counter
     from ringkey.site import edit, init

@@ -6,7 +6,7 @@ GET and HEAD only.  A HEAD issues nothing: it tells what a GET's headers would b
 from collections import Counter
 
 from aiohttp import web
-from ras.keyfile import join_address
+from ras.address import join_address
 
 from ringkey import log
 from ringkey.errors import UserError

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ras.address import join_address
 from ras.errors import RemoteProtocolError
 from ras.generator import NO_SERVER, SERVER_ID
-from ras.keyfile import MAX_GATEKEEPERS, join_address, split_address
+from ras.hostport import split_address
 from ras.keys import SUITES, Suite
+from ras.record import MAX_GATEKEEPERS
 
 from ringkey.errors import UserError
 from ringkey.site import files, runtime

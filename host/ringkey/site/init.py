@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ras.address import join_address
 from ras.generator import SERVER_ID
-from ras.keyfile import join_address
 from ras.keys import Suite
 
 from ringkey.errors import UserError

@@ -1,7 +1,8 @@
 """Settings from NVS, and the time by SNTP (drivers/nvs_settings.py, drivers/sntp.py)."""
 
 from drivers import nvs_settings, sntp
-from drivers.nvs_settings import Password, parse, read
+from drivers.nvs_settings import parse, read
+from drivers.password import Password
 from phone.board import BoardError
 
 from powercut import NVS, Power
@@ -90,7 +91,7 @@ def test_every_key_fits_nvs():
         asked.append(key)
 
     parse(get, "k")
-    known = "events gatekeepers hostname key_servers time_server wifi_pass wifi_ssid"
+    known = "events gatekeepers hostname key_servers psk time_server wifi_pass wifi_ssid"
     assert sorted(set(asked)) == known.split()
     for key in asked:
         assert len(key) <= 15

@@ -1,11 +1,12 @@
 """The watchdog, the reset that says why, and the wall clock (drivers/watchdog.py, phone/clock.py)."""
 
 from drivers.watchdog import Watchdog
-from phone.board import Unwatched
 from phone.clock import Clock, Wall
 from phone.events import Events
+from phone.parts import Unwatched
 from phone.restart import note_end
-from phone.screen import Screen, words
+from phone.screen import Screen
+from phone.words import words
 
 
 class Machine:
@@ -120,7 +121,7 @@ def test_a_restart_has_words_that_fit():
         def show(self, lines):
             shown.append(lines)
 
-    screen = Screen([Display()], Events(None))
+    screen = Screen([Display()], Events([].append))
     screen.reason("was-hung", "registering")
     screen.reason("was-faulty", "datagrams")
     assert shown == [("Restarted: hung", "registering"), ("Restarted: fault", "datagrams")]

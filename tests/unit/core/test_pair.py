@@ -5,7 +5,7 @@ late, out of order and flipped, and an attacker who adds forgeries.  Each ends r
 with the same Ks on both ends, or at a message that is true.
 """
 
-from ras import build, keys, message, profile
+from ras import answers, keys, message, profile
 
 from pair import pair
 from support import Random
@@ -31,18 +31,15 @@ def attacker(random):
         evil = ("203.0.113.66", 1719)
         if m.kind == "GRQ":
             code = 1 + random.below(5)
-            value = build.gatekeeper_reject(number, "securityDenial", (evil,))
+            value = answers.gatekeeper_reject(number, "securityDenial", (evil,))
+            confirm = answers.gatekeeper_confirm(number, evil, ())
             rejected = {profile.ERROR: bytes((code,)), profile.RE: found[profile.RE]}
             return [
-                (
-                    profile.seal("GCF", build.gatekeeper_confirm(number, evil, ()), nonces, keys.SHA256, key),
-                    target,
-                    source,
-                ),
+                (profile.seal("GCF", confirm, nonces, keys.SHA256, key), target, source),
                 (profile.seal("GRJ", value, rejected, keys.SHA256, key), target, source),
             ]
         if m.kind == "RRQ":
-            value = build.registration_confirm(number, "evil", evil, 99, ())
+            value = answers.registration_confirm(number, "evil", evil, 99, ())
             return [
                 (
                     profile.seal("RCF", value, dict(nonces, **{}), keys.SHA256, key),
@@ -52,7 +49,7 @@ def attacker(random):
                 (
                     profile.seal(
                         "RRJ",
-                        build.registration_reject(number, "securityDenial"),
+                        answers.registration_reject(number, "securityDenial"),
                         {
                             profile.ERROR: b"\x04",
                             profile.RE: nonces[profile.RE],
