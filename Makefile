@@ -56,9 +56,12 @@ monitor: $(VENV)/.image ## Show a board's console: PORT=…
 .PHONY: test
 test: test-upy test-py hil ## Run all tests that need no hardware
 
+# More than the processors of a small machine: half of what these tests do is to wait for each other.
+WORKERS ?= 4
+
 .PHONY: test-py
 test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
-	@$(BIN)/python -m pytest --ignore=tests/hil $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/hil -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # The unix phones take turns at waiting, so there are more of them than processors; a board is one.
 HIL_WORKERS ?= 8

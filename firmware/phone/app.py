@@ -285,7 +285,7 @@ class Phone:
             )
             self._login.registered(registration, now)
         elif name == "fetch-soon":
-            self.events.tell("fetch-soon")
+            self.events.tell("fetch-soon", ext=self._ext)
             self._login.fetch_soon(now)
         elif name == "refused":
             self._login.refused(event[1], now)

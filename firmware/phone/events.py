@@ -29,6 +29,7 @@ clock utc source
 network state address
 ras message way peer
 registered ext gatekeeper ttl
+fetch-soon ext
 commit ok
 erase ok
 channel state cipher peer

@@ -145,7 +145,12 @@ class Case:
                 pytest.skip(f"needs {number + 1} phones: give --phone {number + 1} times")
             name = "phone" if not self.phones else f"phone {len(self.phones) + 1}"
             log = PhoneLog(self.folder, name.replace(" ", ""))
-            self.adopt(self._unix(name, log, more) if self.rig.unix else self._board(name, log))
+            try:
+                made = self._unix(name, log, more) if self.rig.unix else self._board(name, log)
+            except BaseException:
+                log.close()
+                raise
+            self.adopt(made)
         return self.phones[number]
 
     def adopt(self, phone):
