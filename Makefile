@@ -74,6 +74,11 @@ hil: $(VENV)/.dev ## Run the phone's tests: the unix phone, or PORT=… BOARD=�
 	@mkdir -p build/hil
 	@$(BIN)/python -m pytest tests/hil $(HIL_OPTIONS) --junitxml=build/hil/junit.xml $(HIL_ARGS)
 
+.PHONY: test-qemu
+test-qemu: $(VENV)/.dev ## Run the phone's tests on an emulated ESP32: QEMU=… BASE=… (docs/hil.md)
+	@PYTHONPATH=tools:firmware $(BIN)/python tools/emulated.py $(if $(QEMU),--qemu $(QEMU)) \
+		$(if $(BASE),--base $(BASE)) $(if $(QEMU_ARGS),--qemu-args='$(QEMU_ARGS)') -- $(HIL_ARGS)
+
 .PHONY: test-upy
 test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
 	@MICROPYPATH=firmware:tests/unit/core:.frozen $(or $(MICROPYTHON),$(shell [ -x $(BIN)/micropython ] && echo $(BIN)/micropython || echo micropython)) \

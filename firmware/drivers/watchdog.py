@@ -5,7 +5,8 @@
 Only the main loop feeds it (phone/app.py), between one thing and the next: a task that
 blocks, a loop that spins, an interpreter that hangs all end in a reset.  The time-out is
 longer than the longest thing that blocks: a look-up of a name by three servers that do not
-answer takes MicroPython half a minute.
+answer takes MicroPython half a minute.  It runs from the first feeding, since before that the
+phone is read from a flash that may be slow.
 
 What the phone is doing is noted in RTC memory, which outlives every reset but not the power.
 """
@@ -26,7 +27,7 @@ _LONGEST = const(32)  # characters of a note
 
 
 def open(params: dict) -> "Watchdog":  # noqa: A001  (every driver's entry is called open)
-    """Start the watchdog; raises BoardError."""
+    """Return the watchdog, not running yet; raises BoardError."""
     try:
         import machine
 
@@ -41,14 +42,17 @@ class Watchdog(Unwatched):
 
     def __init__(self, machine: object, make: object, timeout: int) -> None:
         self._make = make
+        self._timeout = timeout
         self.period = timeout // 3
         self.cause = _cause(machine)
         self._memory = machine.RTC().memory if hasattr(machine, "RTC") else None
         self.last = self._noted()
-        self._wdt = make(timeout=timeout)
+        self._wdt = None
 
     def feed(self) -> None:
-        """Tell it that the main loop still turns."""
+        """Tell it that the main loop turns; the first time starts it."""
+        if self._wdt is None:
+            self._wdt = self._make(timeout=self._timeout)
         self._wdt.feed()
 
     def note(self, what: str) -> None:
@@ -58,6 +62,8 @@ class Watchdog(Unwatched):
 
     def close(self) -> None:
         """Let go, as far as the chip can: whoever stays at the REPL is not reset."""
+        if self._wdt is None:
+            return
         try:
             self._wdt = self._make(timeout=_AN_HOUR)
         except (OSError, ValueError, TypeError):

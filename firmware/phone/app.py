@@ -289,6 +289,8 @@ class Phone:
             self._login.fetch_soon(now)
         elif name == "refused":
             self._login.refused(event[1], now)
+        elif name == "confirmed":
+            self._login.confirmed()
         elif name == "no-answer":
             self._login.no_answer(now)
         elif name == "ended":

@@ -91,7 +91,6 @@ def _open_all(description: dict) -> Board:
                 # A display that does not answer is no reason not to start.
                 board.silent.append(part["module"])
                 unload(" ".join([name for name in sys.modules if name not in before]))
-        # The last, so that nothing but the main loop lies between it and its first feeding.
         if description.get("watchdog"):
             board.watchdog = _open(board, description["watchdog"])
     except BaseException:

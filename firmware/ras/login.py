@@ -64,6 +64,7 @@ class Login:
         self._trial = None  # what is being tried, in RAM only until RCF has verified
         self._ext = self._pin = None
         self._fetched_again = False
+        self._confirmed = False
         self._retry = RETRY_FIRST
         self._registration = None
         self._opened = 0
@@ -194,6 +195,10 @@ class Login:
         else:
             self._give_up(reason, now)
 
+    def confirmed(self) -> None:
+        """Take it that a GCF has verified: EXT and PIN are right, whatever comes after it."""
+        self._confirmed = True
+
     def no_answer(self, now: int) -> None:
         """Take it that no gatekeeper answered."""
         if self._machine.state == "proving":
@@ -201,8 +206,9 @@ class Login:
         elif self._machine.state == "stored" and not self._fetched_again:
             self._fetch_again("no-answer")
         elif self._machine.state in ("stored", "fresh"):
-            # With fresh keys, silence is what a wrong PIN gets.
-            self._give_up("log-in-failed" if self._machine.state == "fresh" else "no-answer", now)
+            # With fresh keys, silence is what a wrong PIN gets: unless a gatekeeper has answered to it.
+            silent = self._machine.state == "fresh" and not self._confirmed
+            self._give_up("log-in-failed" if silent else "no-answer", now)
 
     def ended(self, reason: str, now: int) -> None:
         """Take the end of the registration, by the gatekeeper or for want of answers."""
@@ -360,6 +366,7 @@ class Login:
         self._register(self._record)
 
     def _register(self, record: Record) -> None:
+        self._confirmed = False
         if not self._quietly:
             self._effects.append(("show", "registering"))
         gatekeepers = record.gatekeepers

@@ -128,6 +128,8 @@ class Phone:
             self.login.fetch_soon(now)
         elif name == "refused":
             self.login.refused(event[1], now)
+        elif name == "confirmed":
+            self.login.confirmed()
         elif name == "no-answer":
             self.login.no_answer(now)
         elif name == "ended":

@@ -44,9 +44,22 @@ def watchdog(cause, memory=b""):
     return Watchdog(machine, machine.WDT, 60000), machine
 
 
-def test_it_is_started_and_fed():
+def test_it_is_started_when_it_is_first_fed():
     dog, machine = watchdog(1)
+    assert machine.timeouts == [], "a phone is still being loaded"
+    dog.feed()
     assert machine.timeouts == [60000]
+    assert machine.fed == 1
+
+
+def test_one_that_never_ran_is_left_alone():
+    dog, machine = watchdog(1)
+    dog.close()
+    assert machine.timeouts == []
+
+
+def test_it_is_fed():
+    dog, machine = watchdog(1)
     assert dog.period == 20000, "three chances to be fed"
     for _ in range(3):
         dog.feed()

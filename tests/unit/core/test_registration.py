@@ -137,6 +137,17 @@ def test_a_wrong_pin_meets_silence_and_the_prompt():
     assert phone.login.state == "online"
 
 
+def test_a_gatekeeper_gone_after_its_gcf_is_not_a_wrong_pin():
+    net, phone, gatekeeper, _ = pair()
+    phone.login.boot(None, 0)
+    phone.login.entered("1001", "1234", 0)
+    net.run(MINUTE, lambda: kinds(net) == ["GRQ", "GCF"])
+    del net.ends[GATEKEEPER]
+    net.run(MINUTE)
+    assert "RRQ" in kinds(net)
+    assert phone.prompts == [None, "no-answer"]
+
+
 def test_tries_double_from_two_seconds():
     net, phone, gatekeeper, _ = pair()
     del net.ends[GATEKEEPER]
