@@ -6,6 +6,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 SITE ?= site
+# Tests that have a longer variant.
+LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py
 export MICROPYTHON
 unexport PYTHONPATH
 
@@ -13,7 +15,7 @@ unexport PYTHONPATH
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # -- what a person does
 
@@ -29,19 +31,66 @@ servers: $(VENV)/.run ## Run key server and gatekeeper in one process, with a si
 phone: $(VENV)/.run ## Be a phone in this terminal, against `make servers`
 	@$(BIN)/python tools/phone.py --site $(SITE)
 
+# -- boards
+
+ON_BOARD = $(if $(BOARD),,$(error name a board of boards/, such as BOARD=esp32_generic))
+ON_PORT = $(if $(PORT),,$(error name a port, such as PORT=/dev/ttyUSB0))
+export MPY_CROSS
+
+.PHONY: image
+image: $(VENV)/.image ## Build a phone's image: BOARD=… SITE=… [BASE=file.bin] [FLASH=8MB]
+	$(ON_BOARD)@$(BIN)/python tools/make_image.py --board $(BOARD) --site $(SITE) \
+		$(if $(BASE),--base $(BASE)) $(if $(FLASH),--flash $(FLASH))
+
+.PHONY: flash
+flash: $(VENV)/.image ## Write the image to a board, keeping its NVS: BOARD=… PORT=… [ERASE=1]
+	$(ON_BOARD)$(ON_PORT)@$(BIN)/python tools/flash_board.py --board $(BOARD) --port $(PORT) \
+		$(if $(filter 1,$(ERASE)),--erase) $(if $(BAUD),--baud $(BAUD)) $(if $(filter 1,$(NO_STUB)),--no-stub)
+
+.PHONY: monitor
+monitor: $(VENV)/.image ## Show a board's console: PORT=…
+	$(ON_PORT)@$(BIN)/python tools/monitor.py --port $(PORT)
+
 # -- tests
 
 .PHONY: test
-test: test-upy test-py ## Run all tests that need no hardware
+test: test-upy test-py hil ## Run all tests that need no hardware
+
+# More than the processors of a small machine: half of what these tests do is to wait for each other.
+WORKERS ?= 4
 
 .PHONY: test-py
 test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/hil -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+# The unix phones take turns at waiting, so there are more of them than processors; a board is one.
+HIL_WORKERS ?= 8
+HIL_PHONES = $(if $(PORT),$(foreach port,$(PORT),--phone $(port)),-n $(HIL_WORKERS) --dist load --maxschedchunk 1)
+HIL_OPTIONS = $(HIL_PHONES) $(if $(BOARD),--board $(BOARD)) $(if $(PORT),--site $(SITE)) $(if $(FLASH),--flash) \
+	$(if $(ERASE),--erase-nvs) $(if $(BASE),--base-firmware $(BASE)) $(if $(POWER),--power-command '$(POWER)')
+
+.PHONY: hil
+hil: $(VENV)/.dev ## Run the phone's tests: the unix phone, or PORT=… BOARD=… SITE=… (docs/hil.md)
+	@mkdir -p build/hil
+	@$(BIN)/python -m pytest tests/hil $(HIL_OPTIONS) --junitxml=build/hil/junit.xml $(HIL_ARGS)
+
+.PHONY: test-qemu
+test-qemu: $(VENV)/.dev ## Run the phone's tests on an emulated ESP32: QEMU=… BASE=… (docs/hil.md)
+	@PYTHONPATH=tools:firmware $(BIN)/python tools/emulated.py $(if $(QEMU),--qemu $(QEMU)) \
+		$(if $(BASE),--base $(BASE)) $(if $(QEMU_ARGS),--qemu-args='$(QEMU_ARGS)') -- $(HIL_ARGS)
 
 .PHONY: test-upy
 test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
 	@MICROPYPATH=firmware:tests/unit/core:.frozen $(or $(MICROPYTHON),$(shell [ -x $(BIN)/micropython ] && echo $(BIN)/micropython || echo micropython)) \
 		-X heapsize=16M tests/upy/run.py $(sort $(wildcard tests/unit/core/test_*.py))
+
+.PHONY: bench-keyserver
+bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs nginx and ab), on 127.0.0.1
+	@PYTHONPATH=tools $(BIN)/python tools/bench/keyserver.py $(BENCH_ARGS)
+
+.PHONY: test-long
+test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate (half an hour)
+	@RINGKEY_LONG=1 $(BIN)/python -m pytest -s --timeout 3600 $(LONG) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Run ruff and mypy
@@ -53,6 +102,10 @@ lint: $(VENV)/.dev ## Run ruff and mypy
 format: $(VENV)/.dev ## Let ruff lay the code out
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+.PHONY: heap
+heap: $(VENV)/.dev ## Measure what the phone takes of the heap: [MICROPYTHON=a build of 32 bits]
+	@$(BIN)/python tools/heap.py
 
 .PHONY: clean
 clean: ## Remove what was built and installed (not the site)
@@ -71,6 +124,11 @@ $(VENV)/bin/python: tools/find-python tools/check_machine.py
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing ringkey and what it needs (a minute, the first time)"
 	@$(PIP) -e '.[phone]'
+	@touch $@
+
+$(VENV)/.image: $(VENV)/.run
+	@echo "Installing what builds and flashes images"
+	@$(PIP) -e '.[image]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -1,52 +1,17 @@
-"""The entry on the device: opens the board and starts the phone.
+"""The entry on the device: starts the phone (phone/start.py).
 
-On a board this file lies beside phone/ and ras/ and is started by MicroPython; on a host:
+On a board this file lies beside phone/ and ras/ (or is frozen) and is started by MicroPython,
+which compiles it into the heap, so it is short; on a host:
 `micropython firmware/main.py --settings FILE [--state DIR]` (boards/unix).
 """
 
-import asyncio
 import sys
 
+from phone.start import leave, main
 
-def _board_beside() -> None:
-    """Let a source tree find its own unix board where MICROPYPATH names none."""
-    here = __file__[: __file__.rfind("/") + 1]
-    # Behind all others: whoever names a board gets that one.
-    sys.path.append(here + "../boards/unix")
-
-
-def main() -> int:
-    """Be a phone; return the exit status."""
-    _board_beside()
-    from phone.board import BoardError, open_board
-
-    try:
-        board = open_board()
-    except BoardError as error:
-        print(error)
-        return 2
-    try:
-        return _run(board)
-    finally:
-        board.close()
-
-
-def _run(board: object) -> int:
-    from phone.app import Fault, Phone
-
-    try:
-        asyncio.run(Phone(board).run())
-    except KeyboardInterrupt:
-        pass  # Ctrl-C where the terminal is not ours: asked to end, like any key that says so
-    except Fault as fault:
-        board.close()
-        # No text of the exception and no lines of code where others read along.
-        print("fault in %s: %s" % (fault.step, fault.kind))
-        if board.settings["events"]:
-            sys.print_exception(fault.cause)
-        return 1
-    return 0
-
+# A source tree finds its own unix board where MICROPYPATH names none; a frozen module has no
+# __file__.  Behind all others: whoever names a board gets that one.
+sys.path.append(globals().get("__file__", "").rpartition("/")[0] + "/../boards/unix")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

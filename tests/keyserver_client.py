@@ -6,6 +6,8 @@ import json
 import ssl
 from http.client import HTTPSConnection
 
+from sites import seed_of
+
 
 def trusting(root, client=None):
     """A TLS client that trusts `root` alone; client: (certificate, key)."""
@@ -31,7 +33,7 @@ def fields(text):
 
 
 def km_of(site):
-    return hashlib.sha256(bytes.fromhex((site / "keyserver" / "seed").read_text())).digest()
+    return hashlib.sha256(seed_of(site)).digest()
 
 
 def kg_of(site, g):
@@ -54,6 +56,10 @@ class Client:
 
     def files(self, query, method="GET", path="/keys/kkg.txt"):
         return request(self.ports["files"], path + query, self.phone, method)
+
+    def files_whole(self, query):
+        """Return (status, headers, body)."""
+        return request(self.ports["files"], "/keys/kkg.txt" + query, self.phone)
 
     def fetch(self, ext="100"):
         status, _, body = self.files(f"?ext={ext}")

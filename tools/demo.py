@@ -160,6 +160,7 @@ class Demo:
             yield phone
         finally:
             phone.power_cut()
+            phone.close()
             (self.folder / f"phone-{ext}.log").write_text(phone.output)
 
     def _log_in(self, phone: UnixPhone, ext: str, pin: str) -> None:
@@ -174,11 +175,11 @@ class Demo:
         self.teller.chapter("First log-in: the phone knows a root certificate, its user a PIN")
         phone.power_on()
         self._log_in(phone, EXT, self.pins[EXT])
-        keys = phone.expect("key-file")
+        keys = phone.expect_event("key-file")
         for way, message in (("out", "GRQ"), ("in", "GCF"), ("out", "RRQ"), ("in", "RCF")):
-            phone.expect("ras", way=way, message=message)
-        phone.expect("commit", ok=True)
-        phone.expect("channel", state="open")
+            phone.expect_event("ras", way=way, message=message)
+        phone.expect_event("commit", ok=True)
+        phone.expect_event("channel", state="open")
         compared = gatekeeper.expect("check_value_compared", ext=EXT)
         if compared["cvm"] != [keys["cvm"]] or not compared["same"]:
             raise HarnessError("the check values of phone and gatekeeper differ")
@@ -193,9 +194,9 @@ class Demo:
             raise HarnessError(f"the key server did not stop cleanly:\n{key_server.output}")
         before = len(gatekeeper.events)
         phone.power_on()
-        phone.expect("boot", store="provisioned")
-        phone.expect("ras", way="in", message="RCF")
-        phone.expect("channel", state="open")
+        phone.expect_event("boot", store="provisioned")
+        phone.expect_event("ras", way="in", message="RCF")
+        phone.expect_event("channel", state="open")
         gatekeeper.expect("channel_open", start=before, ext=EXT)
         phone.expect_display(f"^Registered\n{EXT}")
 
@@ -205,8 +206,8 @@ class Demo:
         right = self.pins[OTHER_EXT]
         wrong = right[:-1] + str((int(right[-1]) + 1) % 10)
         self._log_in(phone, OTHER_EXT, wrong)
-        phone.expect("key-file")
-        phone.expect("ras", way="out", message="GRQ")
+        phone.expect_event("key-file")
+        phone.expect_event("ras", way="out", message="GRQ")
         gatekeeper.expect("dropped", reason="GRQ: wrong ICV")
 
     def _end_wrong_pin(self, phone: UnixPhone) -> None:

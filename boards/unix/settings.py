@@ -3,9 +3,10 @@
     micropython firmware/main.py --settings FILE [--state DIR]
 
     {"key_servers": ["localhost:8443"], "gatekeepers": ["127.0.0.1:1719"],
-     "root": "root.der", "state": "state", "events": false}
+     "root": "root.der", "state": "state", "events": false, "psk": ""}
 
-Paths are relative to the file.  `--state` goes before "state".
+Paths are relative to the file.  `--state` goes before "state".  "psk": "own" is for tests of
+the project's TLS-PSK client on an interpreter that has its own.
 """
 
 import json
@@ -37,8 +38,14 @@ def open(params: dict) -> dict:  # noqa: A001  (every driver's entry is called o
         "key_servers": addresses(found, "key_servers", path),
         "gatekeepers": addresses(found, "gatekeepers", path),
         "events": bool(found.get("events")),
+        "psk": found.get("psk") or "",
         "state": options.get("state") or _beside(base, found.get("state") or "state"),
     }
+    spread = found.get("renew_spread")
+    if spread is not None:
+        if not isinstance(spread, int) or spread < 0:
+            raise BoardError(path + ': "renew_spread" is a number of milliseconds')
+        settings["renew_spread"] = spread
     root = found.get("root")
     if root:
         root = _beside(base, root)

@@ -21,7 +21,7 @@ class Network:
         """Tell that it is."""
         return True
 
-    async def up(self) -> None:
+    async def up(self, tell: object = None) -> None:
         """Return at once."""
 
     def address_towards(self, host: str) -> str:

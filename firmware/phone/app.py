@@ -3,48 +3,52 @@
     keys -> Prompt -> Login -> effects -> the adapters below -> Login
                                           Endpoint <-> datagrams
 
-All of it runs in one thread.  Tasks: the keypads, the datagrams that come in, and at most
-one each of "work" (key fetch, or waiting for the network) and of "channel".  The main loop
-carries out effects, hands events on and sleeps until a timer is due or a task wakes it.
+All of it runs in one thread.  Tasks: the keypads, the datagrams that come in, the watch over
+a network that can get lost, and at most one each of "work" (key fetch, or waiting for the
+network) and of "channel".  The main loop carries out effects, hands events on, feeds the
+watchdog and sleeps until a timer is due or a task wakes it.
+
+While the network is away no time-out of RAS or of Login runs: nobody can answer.  When it is
+back, Login starts over what was under way.
 """
 
 import asyncio
 import gc
 import os
 
-from phone import clock, keyfetch
-from phone.channel import ChannelError, open_channel
+from phone import clock
+from phone.channel import NATIVE, serve
 from phone.datagram import DatagramSocket
-from phone.events import Events, ras_kind
-from phone.prompt import Prompt
-from phone.screen import Screen, words
-from phone.store import DAMAGED, Store, StoreError
-from ras import q931
+from phone.fault import Fault
+from phone.network import Network
+from phone.screen import Screen
+from phone.unload import unload
+from ras import message
 from ras.compat import const
 from ras.endpoint import Endpoint
-from ras.errors import RemoteProtocolError
-from ras.keyfile import join_address
 from ras.login import Login
 
 VERSION = "0.1.0"
 
-# ms that a reason stays on the display before the prompt, unless a key is pressed.
-NOTICE = const(4000)
+NOTICE = const(4000)  # ms that a reason stays on the display before the prompt
 # ms.  The longest sleep: phone.clock must be asked from time to time.
 _LONGEST_SLEEP = const(3600000)
+# ms.  A sleep as long as this that nobody has cut short is a quiet moment: the heap is tidied up.
+_QUIET = const(500)
+# What is in the heap only while it is at work: docs/memory.md has the rule.
+_FETCHING = "phone.fetching phone.keyfetch phone.http ras.keyfile ras.generator"
+_STORING = "phone.store ras.record_octets"
+# Types of messages; those of RRQ and RCF stay, without the modules that made them.
+_TYPES = "ras.h225_discovery ras.h225_registration ras.h225_reject ras.h225_end ras.h225 ras.h235"
 
 
-class Fault(Exception):
-    """A bug, or a platform that failed.  step: what was going on; kind: the exception's class name.
+class _Silence:
+    """In the place of phone.events.Events where events are off."""
 
-    The exception itself is in `cause`: not to be printed where others read along.
-    """
+    on = False
 
-    def __init__(self, step: str, cause: BaseException) -> None:
-        super().__init__(step)
-        self.step = step
-        self.kind = type(cause).__name__
-        self.cause = cause
+    def tell(self, event: str, **members: object) -> None:
+        pass
 
 
 class Phone:
@@ -53,14 +57,21 @@ class Phone:
     def __init__(self, board: object) -> None:
         self._board = board
         self._settings = board.settings
-        self.events = Events(board.console.write if board.settings["events"] else None)
+        self.events = _Silence()
+        if board.settings["events"]:
+            from phone.events import Events
+
+            self.events = Events(board.console.write)
         self._screen = Screen(board.displays, self.events)
         self._clock = clock.Clock()
-        self._store = Store(board.store)
-        self._prompt = Prompt()
-        self._prompting = False
+        self._prompt = None  # a Prompt while it shows
+        self._wall = clock.Wall(self._clock, self._settings["built"])
+        self._watchdog = board.watchdog
+        self._longest_sleep = min(board.watchdog.period or _LONGEST_SLEEP, _LONGEST_SLEEP)
+        self._network = Network(board.network, self._network_is, self._no_network)
+        self._awaited = False  # whether "work" waits for the network
         self._notice = None  # until when a reason stays on the display
-        self._login = Login(os.urandom)
+        self._login = Login(os.urandom, board.settings["renew_spread"])
         self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
         self._ext = ""
         self._status = 0  # of the last HTTP answer that refused
@@ -69,23 +80,11 @@ class Phone:
         self._wake = asyncio.Event()
         self._ended = False
         self._fault = None
-        # Effects of ras/login.py, each with what carries it out.
-        self._effects = {
-            "prompt": self._do_prompt,
-            "show": self._do_show,
-            "fetch": self._do_fetch,
-            "register": self._do_register,
-            "unregister": self._do_unregister,
-            "commit": self._do_commit,
-            "erase": self._do_erase,
-            "open": self._do_open,
-            "close": self._do_close,
-        }
 
     async def run(self) -> None:
         """Be a phone until the keypads end; raises Fault."""
         try:
-            self._begin()
+            await self._begin()
             while not self._ended:
                 await self._turn()
                 await self._sleep()
@@ -97,6 +96,9 @@ class Phone:
             await asyncio.sleep_ms(0)  # lets them close what they hold
             if self._socket is not None:
                 self._socket.close()
+        from phone.restart import note_end
+
+        note_end(self._watchdog, self._fault)
         if self._fault is not None:
             self.events.tell("fault", step=self._fault.step, kind=self._fault.kind)
             self._screen.reason("fault", self._fault.step)
@@ -104,56 +106,68 @@ class Phone:
         self._screen.step("ended")
         self.events.tell("end", reason="asked")
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         self._screen.step("starting")
-        record = self._store.load()
+        record, state = self._load()
         self._ext = record.ext if record is not None else ""
-        lost = self._store.state == DAMAGED
-        self.events.tell("boot", board=self._board.name, version=VERSION, store=self._store.state)
+        await self._tell_start(state)
         self._socket = DatagramSocket()
-        self._login.boot(record, self._clock.now(), "keys-lost" if lost else None)
+        self._login.boot(record, self._clock.now(), "keys-lost" if state == "damaged" else None)
         self._start("datagrams", self._take_datagrams())
+        if self._network.can_get_lost:
+            self._start("network", self._network.watch())
         for i in range(len(self._board.keys)):
             self._start("keys%d" % i, self._take_keys(self._board.keys[i]))
+
+    async def _tell_start(self, store: str) -> None:
+        from phone.restart import tell_start
+
+        await tell_start(self._board, VERSION, store, self._screen, self.events)
+        unload("phone.restart")
 
     # -- the main loop
 
     async def _turn(self) -> None:
         """Do what is due, until nothing is left to do at once."""
+        self._watchdog.feed()
         now = self._clock.now()
-        self._prompt.handle_timer(now)
-        self._login.handle_timer(now)
-        self._endpoint.handle_timer(now)
+        if self._prompt is not None:
+            self._prompt.handle_timer(now)
+        if self._timers_run:
+            self._login.handle_timer(now)
+            self._endpoint.handle_timer(now)
         if self._notice is not None and now >= self._notice:
             self._notice = None
         while True:
             effect = self._login.next_effect()
             if effect is not None:
-                await self._effects[effect[0]](*effect[1:])
+                # Each effect of ras/login.py has its method.
+                await getattr(self, "_do_" + effect[0])(*effect[1:])
                 continue
             self._send_datagrams()
             event = self._endpoint.next_event()
             if event is None:
                 break
             self._endpoint_event(event)
-        if self._prompting and self._notice is None:
+        if self._prompt is not None and self._notice is None:
             self._screen.show(self._prompt.lines)
 
     async def _sleep(self) -> None:
         due = None
         for timer in (
-            self._login.get_timer(),
-            self._endpoint.get_timer(),
-            self._prompt.get_timer(),
+            self._login.get_timer() if self._timers_run else None,
+            self._endpoint.get_timer() if self._timers_run else None,
+            None if self._prompt is None else self._prompt.get_timer(),
             self._notice,
         ):
             if timer is not None and (due is None or timer < due):
                 due = timer
-        wait = _LONGEST_SLEEP if due is None else due - self._clock.now()
+        wait = self._longest_sleep if due is None else min(due - self._clock.now(), self._longest_sleep)
         try:
-            await asyncio.wait_for_ms(self._wake.wait(), max(0, min(wait, _LONGEST_SLEEP)))
+            await asyncio.wait_for_ms(self._wake.wait(), max(0, wait))
         except asyncio.TimeoutError:
-            pass
+            if wait >= _QUIET:
+                gc.collect()
         self._wake.clear()
 
     def _start(self, name: str, coroutine: object) -> None:
@@ -173,7 +187,45 @@ class Phone:
         except Exception as error:
             self._fault = Fault(name, error)
             self._ended = True
+        if self._tasks.get(name) is asyncio.current_task():
+            # A task that has ended still holds all that its coroutines had in hand.
+            del self._tasks[name]
         self._wake.set()
+
+    # -- the network
+
+    @property
+    def _timers_run(self) -> bool:
+        """Whether somebody could answer; a user who logs out is not kept waiting for that."""
+        return self._network.is_up or self._login.state == "leaving"
+
+    def _network_is(self, up: bool) -> None:
+        """Take it that the network has come up or gone."""
+        if not up:
+            self.events.tell("network", state="down")
+            if self._prompt is None:
+                self._screen.step("network")
+            return
+        self.events.tell("network", state="up", address=self._network.address_towards("224.0.1.41"))
+        # Not if it was waited for anyhow, nor from under the fingers of a user.
+        if not self._awaited and (self._prompt is None or self._prompt.get_timer() is None):
+            self._login.network_back(self._clock.now())
+        self._wake.set()
+
+    def _no_network(self, reason: str) -> None:
+        """Say why the network does not come up; it is tried again."""
+        self.events.tell("reason", reason=reason)
+        if self._prompt is None:
+            self._screen.words(reason)
+
+    async def _until_network(self) -> None:
+        if not self._network.is_up:
+            self._screen.step("network")
+            self._awaited = True
+            try:
+                await self._network.wait()
+            finally:
+                self._awaited = False
 
     # -- keys
 
@@ -187,7 +239,8 @@ class Phone:
             self._wake.set()
 
     def _key(self, key: str, now: int) -> None:
-        if not self._prompting:
+        if self._prompt is None:
+            self._login.touched(now)
             if key == "L":
                 self._login.log_out(now)
             return
@@ -209,15 +262,13 @@ class Phone:
     async def _take_datagrams(self) -> None:
         while True:
             data, source = await self._socket.receive()
-            if self.events.on:
-                self.events.tell("ras", way="in", message=ras_kind(data), peer=join_address(*source))
+            self.events.tell("ras", way="in", message=data, peer=source)
             self._endpoint.receive_datagram(data, source, self._clock.now())
             self._wake.set()
 
     def _send_datagrams(self) -> None:
         for data, destination in self._endpoint.datagrams_to_send():
-            if self.events.on:
-                self.events.tell("ras", way="out", message=ras_kind(data), peer=join_address(*destination))
+            self.events.tell("ras", way="out", message=data, peer=destination)
             self._socket.send(data, destination)
 
     def _endpoint_event(self, event: tuple) -> None:
@@ -229,12 +280,17 @@ class Phone:
             self.events.tell(
                 "registered",
                 ext=self._ext,
-                gatekeeper=join_address(*registration.signalling),
+                gatekeeper=registration.signalling,
                 ttl=registration.time_to_live,
             )
             self._login.registered(registration, now)
+        elif name == "fetch-soon":
+            self.events.tell("fetch-soon", ext=self._ext)
+            self._login.fetch_soon(now)
         elif name == "refused":
             self._login.refused(event[1], now)
+        elif name == "confirmed":
+            self._login.confirmed()
         elif name == "no-answer":
             self._login.no_answer(now)
         elif name == "ended":
@@ -245,23 +301,30 @@ class Phone:
     # -- effects
 
     async def _do_prompt(self, reason: "str | None") -> None:
+        from phone.prompt import Prompt
+
         self._cancel("work")
-        self._prompt.start()
-        self._prompting = True
+        if self._prompt is None or reason:
+            self._prompt = Prompt()
+        # Else a held "*" has started it anew, and keys may have been pressed since.
         self._notice = None
         if reason:
             self._screen.reason(reason, self._detail(reason))
             self._notice = self._clock.now() + NOTICE
 
     async def _do_show(self, step: str) -> None:
-        self._prompting = False
-        self._prompt.start()
+        self._prompt = None
+        unload("phone.prompt")
+        self._watchdog.note(step)
         self._screen.step(step, self._detail(step))
 
     async def _do_fetch(self, ext: str) -> None:
         self._ext = ext
         self._status = 0
         self._start("work", self._fetch(ext))
+
+    async def _do_renew(self, ext: str) -> None:
+        self._start("work", self._fetch(ext, quietly=True))
 
     async def _do_register(self, record: object, gatekeepers: tuple) -> None:
         self._ext = record.ext
@@ -271,24 +334,38 @@ class Phone:
         self._cancel("work")
         self._endpoint.log_out(self._clock.now())
 
+    def _load(self) -> "tuple[object, str]":
+        """Return what the store holds: (Record or None, its state)."""
+        from phone.store import Store
+
+        store = Store(self._board.store)
+        record = store.load()
+        unload(_STORING)
+        return record, store.state
+
     async def _do_commit(self, record: object) -> None:
+        from phone.store import Store, StoreError
+
         try:
-            self._store.commit(record)
+            Store(self._board.store).commit(record)
         except StoreError:
             self.events.tell("commit", ok=False)
             self._login.not_committed(self._clock.now())
-            return
-        self.events.tell("commit", ok=True)
-        self._login.committed(self._clock.now())
+        else:
+            self.events.tell("commit", ok=True)
+            self._login.committed(self._clock.now())
+        unload(_STORING)
 
     async def _do_erase(self) -> None:
+        from phone.store import Store, StoreError
+
         try:
-            self._store.erase()
+            Store(self._board.store).erase()
+            self.events.tell("erase", ok=True)
         except StoreError:
             self.events.tell("erase", ok=False)
             self._screen.reason("erase-failed")
-            return
-        self.events.tell("erase", ok=True)
+        unload(_STORING)
 
     async def _do_open(self, registration: object) -> None:
         self._start("channel", self._run_channel(registration))
@@ -298,40 +375,31 @@ class Phone:
 
     # -- what takes its time
 
-    async def _fetch(self, ext: str) -> None:
-        await self._network()
-        settings = self._settings
+    async def _fetch(self, ext: str, quietly: bool = False) -> None:
+        """Fetch keys.  quietly: beside a registration, which is what the display goes on to show."""
+        if not quietly:
+            await self._until_network()
         try:
-            fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
-        except keyfetch.FetchError as error:
-            self._status = error.status
-            self._login.no_keys(error.reason, self._clock.now())
-            return
-        keys = fetched.keys
-        self.events.tell(
-            "key-file",
-            server=fetched.server,
-            suite=keys.suite.name,
-            g=keys.g,
-            cvm=keys.cvm,
-            gatekeepers=[join_address(*address) for address in keys.gatekeepers],
-        )
-        self._screen.step("keys", keys.cvm.hex())
-        if fetched.utc is not None and clock.keep_floor(fetched.utc):
-            self.events.tell("clock", utc=fetched.utc)
-        self._login.keys(keys, self._clock.now())
+            await self._fetch_keys(ext, quietly)
+        finally:
+            unload(_FETCHING)
 
-    def _not_fetched(self, error: keyfetch.FetchError, more: bool) -> None:
-        """Say so, and go on to the next key server; after the last one Login says so."""
-        self._status = error.status
-        self.events.tell("reason", reason=error.reason, server=error.server, status=error.status)
-        if more:
-            self._screen.show(words(error.reason, self._detail(error.reason)))
+    async def _fetch_keys(self, ext: str, quietly: bool) -> None:
+        from phone.fetching import Fetching
+
+        fetching = Fetching(self._board, self._wall, self.events, None if quietly else self._screen)
+        keys = await fetching.keys(ext)
+        self._status = fetching.status
+        if keys is not None:
+            self._login.keys(keys, self._clock.now())
+        elif self._network.is_up:  # else it is fetched anew as soon as that is back
+            self._login.no_keys(fetching.reason, self._clock.now())
 
     async def _register(self, record: object, gatekeepers: tuple) -> None:
-        await self._network()
+        await self._until_network()
         numeric = []
         for gatekeeper in gatekeepers:
+            await asyncio.sleep_ms(0)  # a look-up blocks: not all of them between two feedings
             try:
                 # By number, so that an answer can be held against where it was asked for.
                 gatekeeper = self._socket.resolve(gatekeeper)
@@ -340,48 +408,33 @@ class Phone:
             if gatekeeper not in numeric:
                 numeric.append(gatekeeper)
         towards = numeric[0][0] if numeric else "224.0.1.41"
-        self._endpoint.address = (self._board.network.address_towards(towards), self._socket.port)
+        self._endpoint.address = (self._network.address_towards(towards), self._socket.port)
         self._endpoint.register(record, tuple(numeric), self._clock.now())
-
-    async def _network(self) -> None:
-        if not self._board.network.is_up():
-            self._screen.step("network")
-            await self._board.network.up()
 
     async def _run_channel(self, registration: object) -> None:
         """Open the channel and serve it until it ends."""
-        channel = None
-        peer = join_address(*registration.signalling)
+        peer = registration.signalling
         self.events.tell("channel", state="opening", peer=peer)
-        try:
-            identity = registration.sid.hex().encode()
-            channel = await open_channel(registration.signalling, identity, registration.ks, os.urandom)
-            self.events.tell("channel", state="open", cipher=channel.cipher, peer=peer)
-            self._login.channel_open(channel.cipher, self._clock.now())
-            self._wake.set()
-            gc.collect()
-            if self.events.on:
-                self.events.tell("memory", free=gc.mem_free())
-            while True:
-                frame = await channel.receive()
-                if frame is None:
-                    break
-                answer = q931.answer(frame) if frame else None
-                if answer is not None:
-                    await channel.send(answer)
-            state = "closed"
-        except ChannelError as error:
-            state = error.step + "-failed"
-        except RemoteProtocolError:
-            state = "violated"
-        except OSError:
-            state = "lost"
-        finally:
-            if channel is not None:
-                channel.close()
+        own = self._settings["psk"] == "own"
+        state = await serve(registration, os.urandom, NATIVE and not own, self._channel_open)
         self.events.tell("channel", state=state, peer=peer)
-        self._login.channel_failed(self._clock.now())
+        if self._network.is_up:  # else it is opened anew as soon as that is back
+            self._login.channel_failed(self._clock.now())
+
+    def _channel_open(self, cipher: str, peer: tuple) -> None:
+        self.events.tell("channel", state="open", cipher=cipher, peer=peer)
+        self._login.channel_open(cipher, self._clock.now())
+        self._wake.set()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let go of what a phone that is registered has no need of."""
+        message.forget(message.GRQ, message.GCF, message.GRJ, message.RRJ, message.URQ, message.UCF)
+        unload(_TYPES)
+        gc.collect()
+        if self.events.on:
+            self.events.tell("memory", free=gc.mem_free(), used=gc.mem_alloc())
 
     def _detail(self, word: str) -> str:
         """Return what goes into the words on the display: an HTTP status, or the extension."""
-        return str(self._status) if word == keyfetch.REFUSED else self._ext
+        return str(self._status) if word == "server-refused" else self._ext

@@ -1,5 +1,7 @@
 """Opens the board: reads board.json and builds each part with the driver that it names.
 
+In the heap only until the board is open (firmware/main.py).
+
 A new board is a new folder and no code.  Its board.json lies on sys.path:
 
     {"board": "unix",
@@ -8,7 +10,9 @@ A new board is a new folder and no code.  Its board.json lies on sys.path:
      "displays": [{"module": "console"}, {"module": "drivers.ssd1306", "params": {"scl": 22}}],
      "keys":     [{"module": "console"}],
      "store":    {"module": "filestore"},
-     "network":  {"module": "unixnet"}}
+     "network":  {"module": "unixnet"},
+     "time":     {"module": "drivers.sntp"},
+     "watchdog": {"module": "drivers.watchdog"}}
 
 Each module has `open(params)`, params being a dict of its own, and returns a part:
 
@@ -19,87 +23,108 @@ Each module has `open(params)`, params being a dict of its own, and returns a pa
 | displays | `show(lines)`: two str of at most 16 characters; OSError: it does not answer |
 | keys | `async key()`: the next of "0" to "9", "#", "*", "L"; None: there will be no more |
 | store | slots, see phone/store.py |
-| network | `is_up()`; `async up()`: returns when it is; `address_towards(host)`: own IPv4 address, as text |
+| network | `is_up()`; `async up(tell)`: returns when it is, tell(word) says why not yet (phone/words.py); \
+            `address_towards(host)`: own IPv4 address, as text; \
+            optional `async lost()`: returns when it is up no longer; without it that never happens |
+| time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None; \
+         opened anew each time it is asked |
+| watchdog | optional; see `Unwatched` in phone/parts.py |
 
 Every other part finds the settings in `params["settings"]`, and may have `close()`.  A
 module named twice is asked twice and may return one object.  A part that cannot work
 raises BoardError with words for a person.
 
 Settings: key_servers, gatekeepers: lists of (host, port); root: bytes, DER; events: bool;
-more as the board's own drivers need.
+built: when the image was made, in seconds from 1970, or 0; renew_spread: ms over which phones
+spread that are asked to fetch new keys (ras/login.py); psk: "own" to use tlspsk even where
+MicroPython has TLS-PSK itself, else ""; more as the board's own drivers need.
 """
 
 import json
 import sys
 
+from phone.parts import Board
+from phone.unload import unload
 from ras.errors import RemoteProtocolError
-from ras.keyfile import split_address
+from ras.hostport import split_address
+from ras.login import RENEW_SPREAD
 
-# What "host" without a port means: protocol.md sections 3 and 4.
-_PORTS = {"key_servers": 8443, "gatekeepers": 1719}
+# What "host" without a port means: protocol.md sections 3 and 4, RFC 4330.
+_PORTS = {"key_servers": 8443, "gatekeepers": 1719, "time_server": 123}
 
-DEFAULTS = {"key_servers": [], "gatekeepers": [], "root": b"", "events": False}
+DEFAULTS = {
+    "key_servers": [],
+    "gatekeepers": [],
+    "root": b"",
+    "events": False,
+    "built": 0,
+    "renew_spread": RENEW_SPREAD,
+    "psk": "",
+}
 
 
 class BoardError(Exception):
     """A part cannot be opened; the text is for a person and says what to do."""
 
 
-class Board:
-    """The parts, opened.  name, settings, console, displays, keys, store, network.
-
-    silent: names of the displays that did not answer.
-    """
-
-    def __init__(self, description: dict) -> None:
-        self.name = description.get("board", "?")
-        self.silent = []
-        self._opened = []
-        self.settings = dict(DEFAULTS)
-        self.settings.update(self._part(description, "settings", None))
-        self.console = self._part(description, "console", self.settings)
-        self.store = self._part(description, "store", self.settings)
-        self.network = self._part(description, "network", self.settings)
-        self.keys = [self._open(part, self.settings) for part in description.get("keys", ())]
-        self.displays = []
+def _open_all(description: dict) -> Board:
+    board = Board(description.get("board", "?"))
+    try:
+        part = _part(description, "settings")
+        settings = dict(DEFAULTS)
+        settings.update(_open(board, part))
+        board.settings = settings
+        unload(part["module"])  # it has said what it knows
+        board.console = _open(board, _part(description, "console"))
+        board.store = _open(board, _part(description, "store"))
+        board.network = _open(board, _part(description, "network"))
+        board.time = description.get("time")
+        if board.time:
+            open_part(board, board.time)  # to see that it can be: it is opened again when it is asked
+            unload(board.time["module"])
+        board.keys = [_open(board, part) for part in description.get("keys", ())]
         for part in description.get("displays", ()):
+            before = list(sys.modules)
             try:
-                self.displays.append(self._open(part, self.settings))
+                board.displays.append(_open(board, part))
             except OSError:
                 # A display that does not answer is no reason not to start.
-                self.silent.append(part["module"])
+                board.silent.append(part["module"])
+                unload(" ".join([name for name in sys.modules if name not in before]))
+        if description.get("watchdog"):
+            board.watchdog = _open(board, description["watchdog"])
+    except BaseException:
+        board.close()
+        raise
+    return board
 
-    def close(self) -> None:
-        """Give back what was opened, last first (a terminal gets its mode back)."""
-        while self._opened:
-            part = self._opened.pop()
-            if hasattr(part, "close"):
-                part.close()
 
-    def _part(self, description: dict, name: str, settings: "dict | None") -> object:
-        part = description.get(name)
-        if part is None:
-            raise BoardError("board.json names no " + name)
-        return self._open(part, settings)
+def _part(description: dict, name: str) -> dict:
+    part = description.get(name)
+    if part is None:
+        raise BoardError("board.json names no " + name)
+    return part
 
-    def _open(self, part: dict, settings: "dict | None") -> object:
-        name = part["module"]
-        try:
-            module = __import__(name)
-        except ImportError:
-            raise BoardError("board.json names %s, which is not there" % name)
-        for piece in name.split(".")[1:]:
-            module = getattr(module, piece)
-        params = dict(part.get("params", ()))
-        if settings is not None:
-            params["settings"] = settings
-        try:
-            opened = module.open(params)
-        except BaseException:
-            self.close()
-            raise
-        self._opened.append(opened)
-        return opened
+
+def _open(board: Board, part: dict) -> object:
+    opened = open_part(board, part)
+    board.opened.append(opened)
+    return opened
+
+
+def open_part(board: Board, part: dict) -> object:
+    """Return what a part's driver opens; raises BoardError."""
+    name = part["module"]
+    try:
+        module = __import__(name)
+    except ImportError:
+        raise BoardError("board.json names %s, which is not there" % name)
+    for piece in name.split(".")[1:]:
+        module = getattr(module, piece)
+    params = dict(part.get("params", ()))
+    if board.settings is not None:
+        params["settings"] = board.settings
+    return module.open(params)
 
 
 def open_board() -> Board:
@@ -115,7 +140,7 @@ def open_board() -> Board:
                 description = json.load(file)
             except ValueError:
                 raise BoardError("%s is not JSON" % path)
-        return Board(description)
+        return _open_all(description)
     raise BoardError("no board.json: put the board's folder on MICROPYPATH")
 
 

@@ -2,17 +2,19 @@
 
 The PSK is MicroPython's own where the build has it (1.29, `tls.SSLContext.psk_identity`),
 else this project's client (tlspsk).  A context of MicroPython's holds one key, so each
-channel makes its own.
+channel makes its own.  Only the one in use is loaded: phone/psk_native.py or phone/psk_own.py,
+each with a Transport(socket, host, identity, key, random) that has `async shake_hands()`, which
+returns the suite's name, `async read()`, `async write(data)` and `close()`.
 """
 
 import asyncio
 import gc
-from errno import ENOTCONN
 
 from phone import aio
+from phone.unload import unload
 from ras import tpkt
 from ras.compat import const
-from ras.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from ras.errors import RemoteProtocolError
 
 try:
     import tls
@@ -26,15 +28,6 @@ CONNECT_LIMIT = const(6000)  # ms, TCP
 HANDSHAKE_LIMIT = const(15000)
 # Octets of a Q.931 message: a SETUP of a real device has up to 1,500.
 MAX_FRAME = const(4096)
-_PIECE = const(1024)  # octets read at once
-
-# What is wanted of the native TLS, best first (protocol.md section 7).
-_SUITES = (
-    "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
-    "TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA256",
-    "TLS-PSK-WITH-AES-128-GCM-SHA256",
-    "TLS-PSK-WITH-AES-128-CBC-SHA256",
-)
 
 
 class ChannelError(Exception):
@@ -86,7 +79,11 @@ async def open_channel(
         raise ChannelError("connect")
     transport = None
     try:
-        transport = _Native(sock, address[0], identity, key) if native else _Own(sock, identity, key, random)
+        if native:
+            from phone.psk_native import Transport
+        else:
+            from phone.psk_own import Transport
+        transport = Transport(sock, address[0], identity, key, random)
         cipher = await asyncio.wait_for_ms(transport.shake_hands(), HANDSHAKE_LIMIT)
     except (OSError, ValueError, RemoteProtocolError, aio.TimeoutError):
         _close(transport, sock)
@@ -98,107 +95,46 @@ async def open_channel(
     return Channel(transport, cipher)
 
 
+async def serve(registration: object, random: object, native: bool, opened: object) -> str:
+    """Open the channel of a registration and answer on it until it ends; return a word for how it did.
+
+    opened(cipher, peer) is called when it stands.
+    """
+    channel = None
+    try:
+        identity = registration.sid.hex().encode()
+        channel = await open_channel(registration.signalling, identity, registration.ks, random, native)
+        opened(channel.cipher, registration.signalling)
+        while True:
+            frame = await channel.receive()
+            if frame is None:
+                return "closed"
+            if frame:
+                await _signal(channel, frame)
+    except ChannelError as error:
+        return error.step + "-failed"
+    except RemoteProtocolError:
+        return "violated"
+    except OSError:
+        return "lost"
+    finally:
+        if channel is not None:
+            channel.close()
+
+
+async def _signal(channel: Channel, frame: bytes) -> None:
+    """Take a frame of call signalling; raises RemoteProtocolError, OSError."""
+    from ras import q931
+
+    try:
+        answer = q931.answer(frame)
+    finally:
+        unload("ras.q931")
+    if answer is not None:
+        await channel.send(answer)
+
+
 def _close(transport: object, sock: object) -> None:
     if transport is not None:
         transport.close()
     sock.close()
-
-
-class _Own:
-    """TLS by tlspsk.PSKClient."""
-
-    def __init__(self, sock: object, identity: bytes, key: bytes, random: object) -> None:
-        from tlspsk import PSKClient  # not in the heap of a board that has its own
-
-        self._sock = sock
-        self._buffer = bytearray(_PIECE)
-        self._client = PSKClient(identity, key, random)
-
-    async def shake_hands(self) -> str:
-        self._client.start()
-        await self._flush()
-        while True:
-            event = self._client.next_event()
-            if event is None:
-                await self._more()
-            elif event[0] == "connected":
-                return event[1]
-            else:
-                raise RemoteProtocolError("TLS: closed within the handshake")
-
-    async def read(self) -> "bytes | None":
-        while True:
-            event = self._client.next_event()
-            if event is None:
-                await self._more()
-            elif event[0] == "data":
-                return event[1]
-            else:
-                return None
-
-    async def write(self, data: bytes) -> None:
-        try:
-            self._client.send(data)
-        except LocalProtocolError:
-            raise OSError(ENOTCONN)  # the other end has closed it; read() is about to tell
-        await self._flush()
-
-    def close(self) -> None:
-        try:
-            self._client.close()
-            # As far as it goes out at once: whoever closes does not wait.
-            self._sock.write(self._client.data_to_send())
-        except (OSError, ProtocolError):
-            pass
-        self._sock.close()
-
-    async def _more(self) -> None:
-        count = await aio.read_into(self._sock, self._buffer)
-        try:
-            if count:
-                self._client.receive(memoryview(self._buffer)[:count])
-            else:
-                self._client.receive_eof()
-        finally:
-            await self._flush()  # an alert that says why, above all
-
-    async def _flush(self) -> None:
-        data = self._client.data_to_send()
-        if data:
-            await aio.write(self._sock, data)
-
-
-class _Native:
-    """TLS by MicroPython."""
-
-    def __init__(self, sock: object, host: str, identity: bytes, key: bytes) -> None:
-        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-        offered = context.get_ciphers()
-        wanted = [suite for suite in _SUITES if suite in offered]
-        if not wanted:
-            raise ValueError("this TLS has no PSK suite")
-        context.set_ciphers(wanted)
-        # With PSK suites only there is no certificate; should one turn up, no root is loaded
-        # that it could be verified with.
-        context.verify_mode = tls.CERT_REQUIRED
-        context.psk_identity = identity
-        context.psk_key = key
-        self._tcp = sock
-        self._sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        self._buffer = bytearray(_PIECE)
-
-    async def shake_hands(self) -> str:
-        # The first write does the handshake; an empty TPKT frame is H.323's keep-alive.
-        await aio.write(self._sock, tpkt.encode(b""))
-        return self._sock.cipher()[0]
-
-    async def read(self) -> "bytes | None":
-        count = await aio.read_into(self._sock, self._buffer)
-        return bytes(memoryview(self._buffer)[:count]) if count else None
-
-    async def write(self, data: bytes) -> None:
-        await aio.write(self._sock, data)
-
-    def close(self) -> None:
-        self._sock.close()
-        self._tcp.close()

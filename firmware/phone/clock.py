@@ -2,6 +2,8 @@
 
 import time
 
+from ras.compat import const
+
 try:
     from time import ticks_diff, ticks_ms
 except ImportError:  # CPython, for tests
@@ -18,8 +20,6 @@ except ImportError:  # CPython, for tests
 # An ESP32 counts seconds from 2000, the unix port from 1970.
 _EPOCH_2000 = 946684800
 _OFFSET = _EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0
-
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 class Clock:
@@ -51,16 +51,11 @@ def wall() -> int:
     return int(time.time()) + _OFFSET
 
 
-def keep_floor(seconds: int) -> bool:
-    """Set the wall clock on to `seconds` (from 1970, UTC) if it is behind; tell whether it was set.
+def _put(seconds: int) -> bool:
+    """Set the wall clock to `seconds` (from 1970, UTC); tell whether it was.
 
-    A board without a battery believes it is 2000-01-01, and every certificate starts in
-    the future.  What is known to have passed (the image's build time, the Date of a server
-    that has proven itself) moves the clock on, never back.  Where the clock is not ours
-    to set (the unix port), nothing happens.
+    Where the clock is not ours to set (the unix port), nothing happens.
     """
-    if wall() >= seconds:
-        return False
     try:
         from machine import RTC
     except ImportError:
@@ -70,30 +65,57 @@ def keep_floor(seconds: int) -> bool:
     return True
 
 
-def http_date(text: str) -> "int | None":
-    """Return seconds from 1970 of an HTTP Date (RFC 9110 section 5.6.7, IMF-fixdate), or None."""
-    # "Sun, 06 Nov 1994 08:49:37 GMT"
-    if len(text) != 29 or text[26:] != "GMT" or text[19] != ":" or text[22] != ":":
-        return None
-    at = _MONTHS.find(text[8:11])
-    if at < 0 or at % 3:
-        return None
-    numbers = []
-    for part in (text[5:7], text[12:16], text[17:19], text[20:22], text[23:25]):
-        for c in part:
-            if not "0" <= c <= "9":
-                return None
-        numbers.append(int(part))
-    day, year, hour, minute, second = numbers
-    if not (1 <= day <= 31 and 1970 <= year and hour < 24 and minute < 60 and second <= 60):
-        return None
-    return _days(year, at // 3 + 1, day) * 86400 + hour * 3600 + minute * 60 + second
+# s.  The life of a site's root certificate (host/ringkey/site/ca.py): no date beyond it is
+# one on which this image could still be of use.
+_ROOT_LIFE = const(20 * 366 * 86400)
 
 
-def _days(year: int, month: int, day: int) -> int:
-    """Return days from 1970-01-01 in the Gregorian calendar (no mktime: its zone differs)."""
-    # Years run from March, so that the leap day is the last of a year.
-    if month < 3:
-        year -= 1
-        month += 12
-    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 719469
+class Wall:
+    """The wall clock and how far it can be relied on, on a board whose clock is ours to set.
+
+    Proven is what has certainly passed: the image's build time, then the Date of a key
+    server whose certificate has verified, each plus what the monotonic clock has counted
+    since.  Told is what somebody says who has proven nothing (SNTP).  The rule:
+
+    - What is proven sets the clock, forward or, over what was only told, back.
+    - What is told counts until a server has proven itself, and not after: the monotonic
+      clock of a board loses seconds a day, a liar could take years.
+    - It is not believed below what is proven (an old certificate would come to life
+      again), nor beyond the life of the site's root certificate.
+    - It replaces only the clock, never what is proven; so the next one that is told
+      replaces it, and a lie outlives the liar by no more than a power cycle.
+
+    What is left to a liar is to make certificates look expired while he is on the way: he
+    could as well cut the wire.
+    """
+
+    def __init__(self, clock: Clock, built: int, read: object = wall, put: object = None) -> None:
+        """Set the clock on to `built`, seconds from 1970, if it is behind; read, put: for tests."""
+        self._clock = clock
+        self._read = read
+        self._put = _put if put is None else put
+        self._built = built
+        self._proven = built
+        self._since = clock.now()
+        self.is_proven = False
+        if self._read() < built:
+            self._put(built)
+
+    def prove(self, utc: int) -> bool:
+        """Take a date that is proven; tell whether the clock was set."""
+        # A server's clock may be slow; what was proven before has passed all the same.
+        utc = max(utc, self._least())
+        self._proven = utc
+        self._since = self._clock.now()
+        self.is_proven = True
+        # Its resolution is a second, and the answer has been on the way.
+        return abs(self._read() - utc) > 2 and self._put(utc)
+
+    def tell(self, utc: int) -> bool:
+        """Take a date that nobody has proven; tell whether the clock was set."""
+        if self.is_proven or not self._least() <= utc <= self._built + _ROOT_LIFE:
+            return False
+        return self._read() != utc and self._put(utc)
+
+    def _least(self) -> int:
+        return self._proven + (self._clock.now() - self._since) // 1000

@@ -11,6 +11,8 @@ from ras.keyfile import MAX_FILE
 # aiohttp's head is 200 octets; a proxy adds its own fields.
 MAX_HEAD = const(2048)  # octets of status line and fields together
 
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
 BUFFER = MAX_HEAD + MAX_FILE  # what a whole answer needs at most
 
 
@@ -119,3 +121,32 @@ def _number(text: str, longest: int) -> bool:
         if not "0" <= c <= "9":
             return False
     return True
+
+
+def http_date(text: str) -> "int | None":
+    """Return seconds from 1970 of an HTTP Date (RFC 9110 section 5.6.7, IMF-fixdate), or None."""
+    # "Sun, 06 Nov 1994 08:49:37 GMT"
+    if len(text) != 29 or text[26:] != "GMT" or text[19] != ":" or text[22] != ":":
+        return None
+    at = _MONTHS.find(text[8:11])
+    if at < 0 or at % 3:
+        return None
+    numbers = []
+    for part in (text[5:7], text[12:16], text[17:19], text[20:22], text[23:25]):
+        for c in part:
+            if not "0" <= c <= "9":
+                return None
+        numbers.append(int(part))
+    day, year, hour, minute, second = numbers
+    if not (1 <= day <= 31 and 1970 <= year and hour < 24 and minute < 60 and second <= 60):
+        return None
+    return _days(year, at // 3 + 1, day) * 86400 + hour * 3600 + minute * 60 + second
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Return days from 1970-01-01 in the Gregorian calendar (no mktime: its zone differs)."""
+    # Years run from March, so that the leap day is the last of a year.
+    if month < 3:
+        year -= 1
+        month += 12
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 719469

@@ -10,11 +10,12 @@ import gc
 
 import tls
 
-from phone import aio, clock
-from phone.http import BUFFER, Answer, AnswerError, request
+from phone import aio
+from phone.http import BUFFER, Answer, AnswerError, http_date, request
+from ras.address import join_address
 from ras.compat import const, wipe
 from ras.errors import RemoteProtocolError
-from ras.keyfile import decode, join_address
+from ras.keyfile import decode
 from ras.keys import ext_digits
 
 # One step each; an ESP32 takes up to 1.7 s for the handshake, a busy key server longer.
@@ -22,7 +23,10 @@ CONNECT_LIMIT = const(6000)  # ms, TCP
 HANDSHAKE_LIMIT = const(15000)  # ms, TLS and the request
 ANSWER_LIMIT = const(8000)  # ms, the whole answer
 
-# Why a fetch failed: what Login gets and the display has words for (phone/screen.py).
+# The root in use and the next one; each costs some 2 KB while a key file is fetched.
+MAX_ROOTS = const(2)
+
+# Why a fetch failed: what Login gets and the display has words for (phone/words.py).
 UNREACHABLE = "unreachable"  # no such name, no route, refused
 TIME_OUT = "time-out"
 WRONG_ROOT = "wrong-root"
@@ -82,9 +86,10 @@ async def fetch(
 ) -> Fetched:
     """Return the first key file that one of `servers` gives for the extension.
 
-    root: DER.  failed(FetchError, more) is told of each server that gave none, and whether
-    another is tried now.  Raises the FetchError that says most: the first server that
-    answered wrongly, else the first.
+    root: DER, or two of it one after the other while the site replaces its root.
+    failed(FetchError, more) is told of each server that gave none, and whether another is tried
+    now.  Raises the FetchError that says most: the first server that answered wrongly, else the
+    first.
     """
     ext_digits(ext)  # what goes into the request is digits, whoever calls
     context = _context(root)
@@ -106,10 +111,33 @@ def _context(root: bytes) -> object:
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
     try:
-        context.load_verify_locations(root)  # tls takes DER, and by position only
+        for one in certificates(root):
+            # tls takes DER, by position only; each call adds to the last.  Of several in one
+            # piece it takes the first and is silent about the rest.
+            context.load_verify_locations(one)
     except (ValueError, OSError):
         raise FetchError(NO_ROOT)
     return context
+
+
+def certificates(bundle: bytes) -> "list[bytes]":
+    """Return the DER certificates that stand one after the other; raises ValueError.
+
+    Only their outer frame is looked at: SEQUENCE, and a length of two octets (X.690 section 8.1).
+    """
+    found = []
+    at = 0
+    while at < len(bundle):
+        if bundle[at : at + 2] != b"\x30\x82" or len(found) == MAX_ROOTS:
+            raise ValueError("no certificate in DER")
+        end = at + 4 + (bundle[at + 2] << 8 | bundle[at + 3])
+        if end > len(bundle):
+            raise ValueError("certificate cut off")
+        found.append(bundle[at:end])
+        at = end
+    if not found:
+        raise ValueError("no certificate")
+    return found
 
 
 async def _fetch_one(
@@ -153,7 +181,7 @@ async def _fetch_one(
             keys = decode(answer.body())
         except RemoteProtocolError:
             raise FetchError(BAD_KEY_FILE, server)
-        return Fetched(keys, server, clock.http_date(answer.date))
+        return Fetched(keys, server, http_date(answer.date))
     finally:
         if secure is not None:
             secure.close()

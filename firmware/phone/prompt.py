@@ -4,10 +4,10 @@ Keys in: "0" to "9", "#" enters, "*" rubs out, "L" (a held "*") logs out.  Out: 
 lines of the display, and events.  The PIN is shown as dots, never as digits.
 """
 
+from phone.screen import COLUMNS
 from ras.compat import const
 from ras.keys import MAX_EXT, MAX_PIN
 
-COLUMNS = const(16)  # of the display, which has two lines
 # Long enough to look a PIN up, short enough that a half-typed one does not lie about.
 IDLE = const(60000)  # ms
 

@@ -1,56 +1,9 @@
-"""What is on the display: two lines of 16 characters, in words for each step and each failure."""
+"""What is on the display: two lines of 16 characters."""
 
-from phone.prompt import COLUMNS
+from phone.unload import unload
+from ras.compat import const
 
-# How far things are: the steps of ras/login.py, and this phone's own.  "%s" is what
-# step() is given: the extension, or a check value to compare with the key server's.
-STEPS = {
-    "starting": ("Starting", ""),
-    "network": ("Waiting for the", "network"),
-    "fetching": ("Fetching keys", "from key server"),
-    "keys": ("Keys received", "check %s"),
-    "registering": ("Registering", "%s"),
-    "opening": ("Registered", "opening channel"),
-    "registered": ("Registered", "%s"),
-    "logging-out": ("Logging out", ""),
-    "ended": ("Switched off", ""),
-}
-
-# Why something failed: what was being done, and what came of it.
-REASONS = {
-    # phone/keyfetch.py
-    "unreachable": ("Key server", "unreachable"),
-    "time-out": ("Key server", "does not answer"),
-    "wrong-root": ("Key server cert", "wrong root CA"),
-    "wrong-name": ("Key server cert", "wrong name"),
-    "expired": ("Key server cert", "has expired"),
-    "not-yet-valid": ("Key server cert", "not yet valid"),
-    "certificate": ("Key server cert", "not accepted"),
-    "no-tls": ("Key server", "TLS failed"),
-    "server-refused": ("Key server", "refuses: %s"),
-    "cut-off": ("Key server", "broke off"),
-    "bad-answer": ("Key server", "answers nonsense"),
-    "bad-key-file": ("Key file", "is malformed"),
-    "no-server": ("Settings: no", "key server"),
-    "no-root": ("Settings: no", "root certificate"),
-    # ras/login.py
-    "no-answer": ("Gatekeeper", "does not answer"),
-    "log-in-failed": ("Log-in failed:", "ext. or PIN?"),
-    "unknown-extension": ("Gatekeeper: ext.", "is not known"),
-    "other-gatekeeper": ("Gatekeepers all", "point elsewhere"),
-    "keys-obsolete": ("Gatekeeper: keys", "are obsolete"),
-    "key-revoked": ("Gatekeeper: key", "is revoked"),
-    "suite-refused": ("Gatekeeper: keys", "of wrong suite"),
-    "refused": ("Gatekeeper", "refuses"),
-    "logged-out": ("Gatekeeper has", "logged you out"),
-    "channel-failed": ("Channel failed,", "trying again"),
-    # phone/store.py
-    "store-failed": ("Store failed:", "keys not saved"),
-    "erase-failed": ("Store failed:", "keys not erased"),
-    "keys-lost": ("Stored keys lost", "log in again"),
-    # phone/app.py
-    "fault": ("Fault in", "%s"),
-}
+COLUMNS = const(16)  # of the display, which has two lines
 
 _NONE = ("", "")
 
@@ -82,15 +35,17 @@ class Screen:
     def step(self, name: str, detail: str = "") -> None:
         """Show how far things are.  A failure may be a step as well: the phone goes on by itself."""
         self._events.tell("step", step=name)
-        self.show(words(name, detail))
+        self.words(name, detail)
 
     def reason(self, name: str, detail: str = "") -> None:
         """Show why something failed."""
         self._events.tell("reason", reason=name)
-        self.show(words(name, detail))
+        self.words(name, detail)
 
+    def words(self, name: str, detail: str = "") -> None:
+        """Show the words for a step or a reason."""
+        from phone.words import words
 
-def words(name: str, detail: str = "") -> "tuple[str, str]":
-    """Return the two lines for a step or a reason; for an unknown one, the name itself."""
-    lines = STEPS.get(name) or REASONS.get(name) or (name, "%s")
-    return lines[0], lines[1].replace("%s", detail)
+        lines = words(name, detail)
+        unload("phone.words")
+        self.show(lines)

@@ -12,7 +12,7 @@ ESP32 not in NVS, which MicroPython's boot code may erase as a whole), so that t
 the records can be told from a phone that never had any.
 
 A slot's octets: "RKs1", 4 octets serial number, 2 octets length, the record
-(ras/record.py), the first 8 octets of SHA-256 over all before.  The valid slot with the
+(ras/record_octets.py), the first 8 octets of SHA-256 over all before.  The valid slot with the
 later serial number counts.  A commit goes to the other one, so that a power cut at any
 octet of it leaves the record that was; a torn slot does not verify.
 """
@@ -20,7 +20,8 @@ octet of it leaves the record that was; a torn slot does not verify.
 from ras.compat import const
 from ras.errors import RemoteProtocolError
 from ras.mac import digest
-from ras.record import MAX_RECORD, Record, decode, encode
+from ras.record import Record
+from ras.record_octets import MAX_RECORD, decode, encode
 
 MARKER = const(2)  # the marker's slot
 
@@ -32,6 +33,8 @@ _MAGIC = b"RKs1"
 _HEAD = const(10)
 _CHECK = const(8)
 _SERIALS = 1 << 32
+
+MAX_SLOT = _HEAD + MAX_RECORD + _CHECK  # octets: the longest that a slot must hold
 _MARK = b"1"
 
 
@@ -151,7 +154,7 @@ def _pack(serial: int, body: bytes) -> bytes:
 
 def _unpack(data: "bytes | None") -> "tuple[int, Record] | None":
     """Return (serial number, Record) of a slot's octets, or None unless every octet is as written."""
-    if data is None or not _HEAD + _CHECK < len(data) <= _HEAD + MAX_RECORD + _CHECK:
+    if data is None or not _HEAD + _CHECK < len(data) <= MAX_SLOT:
         return None
     end = len(data) - _CHECK
     if data[:4] != _MAGIC or int.from_bytes(data[8:_HEAD], "big") != end - _HEAD:

@@ -44,6 +44,11 @@ def ip_text(octets: bytes) -> str:
     return ":".join("%x" % (octets[i] << 8 | octets[i + 1]) for i in range(0, 16, 2))
 
 
+def join_address(host: str, port: int) -> str:
+    """Return "host:port", an IPv6 address in brackets."""
+    return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
+
+
 def to_transport(address: "tuple[str, int]") -> tuple:
     """Return the TransportAddress of a numeric (host, port); LocalProtocolError for a name."""
     try:

@@ -11,10 +11,12 @@ A type is a tuple whose first item is its kind (see `h225.py` for many of them):
     (SEQUENCE_OF, type, low, high)
     (CHOICE, alternatives, additions)
     (ICV,)                      the BIT STRING of an integrity check value
+    (LATER, module, name)       a type that is seldom there: its module is loaded when it is
 
-A field is (name, type) or (name, type, True) where it is OPTIONAL; an alternative is
-(name, type).  A type of None, in additions only, is one that is passed over: its
-octets are skipped and its value is left out.
+Fields, alternatives and additions are flat tuples, since a tuple for each would cost a
+phone more heap than all the rest of the table (docs/memory.md): name, type, MUST or MAY
+(OPTIONAL) for each field; name, type for each alternative and addition.  An addition of
+None, None is one that is passed over: its octets are skipped and its value is left out.
 
 Values: SEQUENCE a dict, CHOICE a tuple (name, value), SEQUENCE OF a list, BIT STRING a
 tuple (number, bits), OCTET STRING and OBJECT IDENTIFIER (its contents octets) bytes,
@@ -39,6 +41,10 @@ SEQUENCE = const(7)
 SEQUENCE_OF = const(8)
 CHOICE = const(9)
 ICV = const(10)
+LATER = const(11)
+
+MUST = const(0)
+MAY = const(1)
 
 UNKNOWN = "?"
 
@@ -97,7 +103,14 @@ def decode(reader: Reader, kind: tuple) -> object:
         value = reader.octets(n >> 3)
         reader.icv = ((reader.position >> 3) - len(value), len(value))
         return value
+    if k == LATER:
+        return decode(reader, find(kind))
     return 0  # NULL
+
+
+def find(kind: tuple) -> tuple:
+    """Return the type that a LATER stands for."""
+    return getattr(__import__(kind[1], None, None, (kind[2],)), kind[2])
 
 
 def _decode_size(reader: Reader, low: int, high: "int | None") -> int:
@@ -140,17 +153,16 @@ def _decode_sequence(reader: Reader, kind: tuple) -> dict:
     _, fields, additions = kind
     extended = reader.bit() if additions is not None else 0
     optional = 0
-    for field in fields:
-        if len(field) == 3:
-            optional += 1
+    for i in range(2, len(fields), 3):
+        optional += fields[i]
     present = reader.bits(optional)
     out = {}
-    for field in fields:
-        if len(field) == 3:
+    for i in range(0, len(fields), 3):
+        if fields[i + 2]:
             optional -= 1
             if not (present >> optional) & 1:
                 continue
-        out[field[0]] = decode(reader, field[1])
+        out[fields[i]] = decode(reader, fields[i + 1])
     if extended:
         count = reader.small() + 1
         if count > MAX_ADDITIONS:
@@ -160,11 +172,11 @@ def _decode_sequence(reader: Reader, kind: tuple) -> dict:
             if not (bitmap >> (count - 1 - i)) & 1:
                 continue
             n = reader.length()
-            addition = additions[i] if i < len(additions) else None
-            if addition is None or addition[1] is None:
+            inner = additions[2 * i + 1] if 2 * i < len(additions) else None
+            if inner is None:
                 reader.octets(n)
             else:
-                out[addition[0]] = _decode_open(reader, n, addition[1])
+                out[additions[2 * i]] = _decode_open(reader, n, inner)
     return out
 
 
@@ -173,13 +185,13 @@ def _decode_choice(reader: Reader, kind: tuple) -> tuple:
     if additions is not None and reader.bit():
         number = reader.small()
         n = reader.length()
-        if number < len(additions) and additions[number][1] is not None:
-            return (additions[number][0], _decode_open(reader, n, additions[number][1]))
+        inner = additions[2 * number + 1] if 2 * number < len(additions) else None
+        if inner is not None:
+            return (additions[2 * number], _decode_open(reader, n, inner))
         reader.octets(n)
-        return (UNKNOWN, len(alternatives) + number)
-    number = reader.constrained(0, len(alternatives) - 1)
-    name, inner = alternatives[number]
-    return (name, decode(reader, inner))
+        return (UNKNOWN, len(alternatives) // 2 + number)
+    number = 2 * reader.constrained(0, len(alternatives) // 2 - 1)
+    return (alternatives[number], decode(reader, alternatives[number + 1]))
 
 
 def _decode_open(reader: Reader, n: int, kind: tuple) -> object:
@@ -242,6 +254,8 @@ def encode(writer: Writer, kind: tuple, value: object) -> None:
         writer.length(8 * len(value))
         writer.octets(value)
         writer.icv = (len(writer.data) - len(value), len(value))
+    elif k == LATER:
+        encode(writer, find(kind), value)
 
 
 def _encode_size(writer: Writer, n: int, low: int, high: "int | None") -> None:
@@ -270,47 +284,46 @@ def _encode_sequence(writer: Writer, kind: tuple, value: dict) -> None:
     _, fields, additions = kind
     bitmap = 0
     if additions is not None:
-        for addition in additions:
-            bitmap = bitmap << 1 | (addition[0] in value)
+        for i in range(0, len(additions), 2):
+            bitmap = bitmap << 1 | (additions[i] in value)
         writer.bits(1 if bitmap else 0, 1)
-    for field in fields:
-        if len(field) == 3:
-            writer.bits(1 if field[0] in value else 0, 1)
-    for field in fields:
-        if field[0] in value:
-            encode(writer, field[1], value[field[0]])
-        elif len(field) != 3:
-            raise LocalProtocolError("PER: %s is missing" % field[0])
+    for i in range(0, len(fields), 3):
+        if fields[i + 2]:
+            writer.bits(1 if fields[i] in value else 0, 1)
+    for i in range(0, len(fields), 3):
+        if fields[i] in value:
+            encode(writer, fields[i + 1], value[fields[i]])
+        elif not fields[i + 2]:
+            raise LocalProtocolError("PER: %s is missing" % fields[i])
     if bitmap:
-        writer.small(len(additions) - 1)
-        writer.bits(bitmap, len(additions))
-        for addition in additions:
-            if addition[0] in value:
-                if addition[1] is None:
-                    raise LocalProtocolError("PER: %s is only passed over here" % addition[0])
-                writer.free = 0
-                start = len(writer.data)
-                encode(writer, addition[1], value[addition[0]])
-                writer.wrap(start)
+        writer.small(len(additions) // 2 - 1)
+        writer.bits(bitmap, len(additions) // 2)
+        for i in range(0, len(additions), 2):
+            if additions[i] in value:
+                _encode_open(writer, additions[i + 1], value[additions[i]])
 
 
 def _encode_choice(writer: Writer, kind: tuple, value: tuple) -> None:
     _, alternatives, additions = kind
     name, inner = value
-    for number in range(len(alternatives)):
-        if alternatives[number][0] == name:
+    for i in range(0, len(alternatives), 2):
+        if alternatives[i] == name:
             if additions is not None:
                 writer.bits(0, 1)
-            writer.constrained(number, 0, len(alternatives) - 1)
-            encode(writer, alternatives[number][1], inner)
+            writer.constrained(i // 2, 0, len(alternatives) // 2 - 1)
+            encode(writer, alternatives[i + 1], inner)
             return
-    for number in range(len(additions or ())):
-        if additions[number][0] == name and additions[number][1] is not None:
+    for i in range(0, len(additions or ()), 2):
+        if additions[i] == name:
             writer.bits(1, 1)
-            writer.small(number)
-            writer.free = 0
-            start = len(writer.data)
-            encode(writer, additions[number][1], inner)
-            writer.wrap(start)
+            writer.small(i // 2)
+            _encode_open(writer, additions[i + 1], inner)
             return
     raise LocalProtocolError("PER: no alternative %s" % name)
+
+
+def _encode_open(writer: Writer, kind: tuple, value: object) -> None:
+    writer.free = 0
+    start = len(writer.data)
+    encode(writer, kind, value)
+    writer.wrap(start)

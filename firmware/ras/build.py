@@ -1,6 +1,9 @@
-"""The values of the messages that ringkey sends, less token and ICV (`profile.seal` adds those)."""
+"""The values of requests and of UCF, less token and ICV (`profile.seal` adds those).
 
-from ras.address import to_alternates, to_transport
+What a gatekeeper answers with is in answers.py, which a phone has no need of.
+"""
+
+from ras.address import to_transport
 from ras.oids import H225_V6
 
 _PRODUCT = b"ringkey"
@@ -31,43 +34,6 @@ def gatekeeper_request(number: int, ext: str, ras: "tuple[str, int]") -> dict:
     }
 
 
-def gatekeeper_confirm(number: int, ras: "tuple[str, int]", others: "tuple[tuple[str, int], ...]") -> dict:
-    """Return a GCF's value; ras: where this gatekeeper hears RAS; others: its alternates."""
-    value = {"requestSeqNum": number, "protocolIdentifier": H225_V6, "rasAddress": to_transport(ras)}
-    if others:
-        value["alternateGatekeeper"] = to_alternates(others)
-    return value
-
-
-def gatekeeper_reject(number: int, reason: str, others: "tuple[tuple[str, int], ...]") -> dict:
-    """Return a GRJ's value; with others it redirects to those."""
-    value = {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "rejectReason": (reason, 0),
-    }
-    if others:
-        value["altGKInfo"] = {"alternateGatekeeper": to_alternates(others), "altGKisPermanent": False}
-    return value
-
-
-def _registration(number: int, ras: tuple, signalling: tuple, time_to_live: int, keep: bool) -> dict:
-    """Return what every RRQ has."""
-    return {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "discoveryComplete": True,
-        "callSignalAddress": [to_transport(signalling)],
-        "rasAddress": [to_transport(ras)],
-        "terminalType": _terminal(),
-        "endpointVendor": _VENDOR,
-        "timeToLive": time_to_live,
-        "keepAlive": keep,
-        "willSupplyUUIEs": False,
-        "maintainConnection": False,
-    }
-
-
 def registration_request(
     number: int,
     ext: str,
@@ -95,34 +61,25 @@ def keep_alive(
     return value
 
 
-def registration_confirm(
+def _registration(
     number: int,
-    identifier: str,
+    ras: "tuple[str, int]",
     signalling: "tuple[str, int]",
     time_to_live: int,
-    others: "tuple[tuple[str, int], ...]",
+    keep_alive: bool,
 ) -> dict:
-    """Return an RCF's value; signalling: where the gatekeeper takes TLS signalling."""
-    value = {
-        "requestSeqNum": number,
-        "protocolIdentifier": H225_V6,
-        "callSignalAddress": [to_transport(signalling)],
-        "endpointIdentifier": identifier,
-        "timeToLive": time_to_live,
-        "willRespondToIRR": False,
-        "maintainConnection": False,
-    }
-    if others:
-        value["alternateGatekeeper"] = to_alternates(others)
-    return value
-
-
-def registration_reject(number: int, reason: str) -> dict:
-    """Return an RRJ's value."""
     return {
         "requestSeqNum": number,
         "protocolIdentifier": H225_V6,
-        "rejectReason": (reason, 0),
+        "discoveryComplete": True,
+        "callSignalAddress": [to_transport(signalling)],
+        "rasAddress": [to_transport(ras)],
+        "terminalType": _terminal(),
+        "endpointVendor": _VENDOR,
+        "timeToLive": time_to_live,
+        "keepAlive": keep_alive,
+        "willSupplyUUIEs": False,
+        "maintainConnection": False,
     }
 
 

@@ -7,6 +7,7 @@ Without I/O.  Times are milliseconds.  What it was asked to do ends in an event 
     ("confirmed", address)    its GCF has verified
     ("registered", Registration)
     ("refreshed",)            a keepAlive was confirmed
+    ("fetch-soon",)           and the gatekeeper asks for new keys with it, for the first time
     ("refused", code)         an error code of profile.py; no other gatekeeper is left to ask
     ("no-answer",)            from any gatekeeper
     ("ended", reason)         of a registration: an UnregRequestReason, "no-answer" or "rejected"
@@ -17,6 +18,7 @@ Source: the seed, figure 4, steps 60 to 67; protocol.md sections 4 and 6.
 
 from ras import build, profile
 from ras.address import alternates, from_transport
+from ras.aper import UNKNOWN
 from ras.compat import const
 from ras.errors import RemoteProtocolError
 from ras.keys import NONCE, reject_key, session_key
@@ -35,6 +37,8 @@ MAX_ROUND = const(8)
 # s; asked for in RRQ, the gatekeeper has the last word.
 TIME_TO_LIVE = const(300)
 _SHORTEST_REFRESH = const(5000)  # ms between keepAlives, however short a life RCF grants
+# What a gatekeeper may send an endpoint; of anything else not even the tables are loaded.
+_TAKEN = (GCF, GRJ, RCF, RRJ, UCF, URQ)
 _LONGEST_LIFE = const(86400)  # s; a longer one would outlast the phone's own patience
 
 
@@ -168,10 +172,10 @@ class Endpoint:
     def receive_datagram(self, data: bytes, source: "tuple[str, int]", now: int) -> None:
         """Take one datagram; whatever is not a genuine answer to us is dropped without a trace."""
         try:
-            message = decode_message(data)
+            message = decode_message(data, _TAKEN)
             if message.kind == URQ:
                 self._released(message, source)
-            elif message.kind in (GCF, GRJ, RCF, RRJ, UCF) and self._request_kind is not None:
+            elif message.kind != UNKNOWN and self._request_kind is not None:
                 self._answer(message, source, now)
         except RemoteProtocolError:
             pass  # silence: it may be noise, or somebody who wants to learn what we dislike
@@ -248,6 +252,10 @@ class Endpoint:
             self._registration.time_to_live = self._life(value)
             self._clear_request()
             self._events.append(("refreshed",))
+            asked = found.get(profile.REFRESH) == b"\x01"
+            if asked and not self._registration.fetch_soon:
+                self._events.append(("fetch-soon",))
+            self._registration.fetch_soon = asked
             self._schedule_refresh(now)
             return
         signalling = None

@@ -5,12 +5,13 @@ octets 6-9    device field: first 4 octets of SHA-256(EXT), or zero
 octets 10-15  counter, big-endian
 """
 
+from ras.compat import const
 from ras.keys import NONCE, ext_digits
 from ras.mac import digest
 
-SERVER_ID = 6  # octets
-DEVICE = 4  # octets
-COUNTER = 6  # octets
+SERVER_ID = const(6)  # octets
+DEVICE = const(4)  # octets
+COUNTER = const(6)  # octets
 COUNTER_END = 1 << (8 * COUNTER)  # the counter is below this
 COUNTER_START_END = COUNTER_END >> 1  # its random start is below this: the lower half
 

@@ -6,92 +6,71 @@ from ras.aper import (
     CHARS,
     CHOICE,
     INTEGER,
+    LATER,
+    MAY,
+    MUST,
     OCTETS,
     OID,
     SEQUENCE,
     SEQUENCE_OF,
 )
 
-_IDENTIFIER = (CHARS, 1, 128, 16, None)
-_OCTETS = (OCTETS, 0, None)
+IDENTIFIER_TYPE = (CHARS, 1, 128, 16, None)
+OCTETS_TYPE = (OCTETS, 0, None)
+OID_TYPE = (OID,)
+BOOLEAN_TYPE = (BOOLEAN,)
 
+_OCTET = (INTEGER, 0, 255)
+INTEGER_TYPE = (INTEGER, None, None)
+_RARE = "ras.h225_rare"
+
+# fmt: off
 H221_NON_STANDARD = (
     SEQUENCE,
     (
-        ("t35CountryCode", (INTEGER, 0, 255)),
-        ("t35Extension", (INTEGER, 0, 255)),
-        ("manufacturerCode", (INTEGER, 0, 65535)),
+        "t35CountryCode", _OCTET, MUST,
+        "t35Extension", _OCTET, MUST,
+        "manufacturerCode", (INTEGER, 0, 65535), MUST,
     ),
     (),
-)
-
-# H.225.0's and H.235's NonStandardParameter have the same encoding in every message
-# seen; H.235's own has an OBJECT IDENTIFIER only.
-NON_STANDARD_H235 = (
-    SEQUENCE,
-    (("nonStandardIdentifier", (OID,)), ("data", _OCTETS)),
-    None,
-)
-
-_DH_SET = (
-    SEQUENCE,
-    (
-        ("halfkey", (BITS, 0, 2048)),
-        ("modSize", (BITS, 0, 2048)),
-        ("generator", (BITS, 0, 2048)),
-    ),
-    (),
-)
-
-_PARAMS = (
-    SEQUENCE,
-    (("ranInt", (INTEGER, None, None), True), ("iv8", (OCTETS, 8, 8), True)),
-    (("iv16", None), ("iv", None), ("clearSalt", None)),
 )
 
 _ELEMENT = (
     CHOICE,
     (
-        ("octets", _OCTETS),
-        ("integer", (INTEGER, None, None)),
-        ("bits", (BITS, 0, None)),
-        ("name", (CHARS, 0, None, 16, None)),
-        ("flag", (BOOLEAN,)),
+        "octets", OCTETS_TYPE,
+        "integer", INTEGER_TYPE,
+        "bits", (BITS, 0, None),
+        "name", (CHARS, 0, None, 16, None),
+        "flag", BOOLEAN_TYPE,
     ),
     (),
 )
 
-PROFILE_ELEMENT = (
+_PROFILE_ELEMENT = (
     SEQUENCE,
-    (
-        ("elementID", (INTEGER, 0, 255)),
-        ("paramS", _PARAMS, True),
-        ("element", _ELEMENT, True),
-    ),
+    ("elementID", _OCTET, MUST, "paramS", (LATER, _RARE, "PARAMS"), MAY, "element", _ELEMENT, MAY),
     (),
 )
 
 CLEAR_TOKEN = (
     SEQUENCE,
     (
-        ("tokenOID", (OID,)),
-        ("timeStamp", (INTEGER, 1, 4294967295), True),
-        ("password", _IDENTIFIER, True),
-        ("dhkey", _DH_SET, True),
-        ("challenge", (OCTETS, 8, 128), True),
-        ("random", (INTEGER, None, None), True),
-        (
-            "certificate",
-            (SEQUENCE, (("type", (OID,)), ("certificate", _OCTETS)), ()),
-            True,
-        ),
-        ("generalID", _IDENTIFIER, True),
-        ("nonStandard", NON_STANDARD_H235, True),
+        "tokenOID", OID_TYPE, MUST,
+        "timeStamp", (INTEGER, 1, 4294967295), MAY,
+        "password", IDENTIFIER_TYPE, MAY,
+        "dhkey", (LATER, _RARE, "DH_SET"), MAY,
+        "challenge", (OCTETS, 8, 128), MAY,
+        "random", INTEGER_TYPE, MAY,
+        "certificate", (LATER, _RARE, "CERTIFICATE"), MAY,
+        "generalID", IDENTIFIER_TYPE, MAY,
+        "nonStandard", (LATER, _RARE, "NON_STANDARD_H235"), MAY,
     ),
     (
-        ("eckasdhkey", None),
-        ("sendersID", _IDENTIFIER),
-        ("h235Key", None),
-        ("profileInfo", (SEQUENCE_OF, PROFILE_ELEMENT, 0, None)),
+        None, None,  # eckasdhkey
+        "sendersID", IDENTIFIER_TYPE,
+        None, None,  # h235Key
+        "profileInfo", (SEQUENCE_OF, _PROFILE_ELEMENT, 0, None),
     ),
 )
+# fmt: on

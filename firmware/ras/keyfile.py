@@ -1,15 +1,15 @@
 """The key file `kkg.txt` (protocol.md section 3), as the key server writes and a phone reads it."""
 
+from ras.address import join_address
+from ras.compat import const
 from ras.errors import RemoteProtocolError
+from ras.hostport import split_address
 from ras.keys import CVM, NONCE, SUITES, Suite
+from ras.record import MAX_GATEKEEPERS
 
-VERSION = 1
+VERSION = const(1)
 # A key file is some 250 octets; the rest is room for comments and many gatekeepers.
-MAX_FILE = 4096
-# A phone tries each in turn, 14 s each: more would only keep its user waiting.
-MAX_GATEKEEPERS = 8
-# Octets: RFC 1035 section 2.3.4 allows 255 for a name.
-_MAX_HOST = 255
+MAX_FILE = const(4096)
 
 
 class KeyFile:
@@ -93,35 +93,6 @@ def decode(text: bytes) -> KeyFile:
         _hex("CVM", found["CVM"], CVM),
         tuple(gatekeepers),
     )
-
-
-def split_address(text: str, default_port: int = 0) -> "tuple[str, int]":
-    """Return (host, port) of "host:port" or "[v6]:port"; raises RemoteProtocolError.
-
-    With a `default_port` the port may be missing.
-    """
-    if text[:1] == "[":
-        end = text.find("]")
-        host, rest = text[1:end], text[end + 1 :]
-        if end < 0 or (rest and rest[0] != ":"):
-            raise RemoteProtocolError("not host:port")
-        port = rest[1:]
-    else:
-        colon = text.rfind(":")
-        host, port = (text[:colon], text[colon + 1 :]) if colon >= 0 else (text, "")
-    if not 1 <= len(host) <= _MAX_HOST or " " in host:
-        raise RemoteProtocolError("not host:port")
-    if not port and default_port:
-        return host, default_port
-    number = int(port) if port.isdigit() and len(port) <= 5 else 0
-    if not 1 <= number <= 65535:
-        raise RemoteProtocolError("not host:port: its port is not 1 to 65535")
-    return host, number
-
-
-def join_address(host: str, port: int) -> str:
-    """Return "host:port", an IPv6 address in brackets."""
-    return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
 
 
 _NAMES = ("VERSION", "SUITE", "G", "KG", "CVM")

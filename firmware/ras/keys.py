@@ -4,11 +4,12 @@ All of them are plain `bytes`; whoever holds one in an object gives that object 
 `__repr__` that does not show it.  EXT and PIN are ASCII digits, given as `str`.
 """
 
+from ras.compat import const
 from ras.mac import digest, hmac_digest
 
-MIN_SEED = 16  # octets; protocol.md section 2
-NONCE = 16  # octets of g, Re, Rg and SID
-CVM = 3  # octets of the check value of Km
+MIN_SEED = const(16)  # octets; protocol.md section 2
+NONCE = const(16)  # octets of g, Re, Rg and SID
+CVM = const(3)  # octets of the check value of Km
 
 _AUTH = b"ringkey-auth"  # Ca
 _SESSION = b"ringkey-session"  # Cb
@@ -16,8 +17,8 @@ _REJECT = b"ringkey-reject"  # Cr
 _FILE = b"ringkey-file"  # Cf
 
 # BASE.2.1 and BASE.2.2 of protocol.md section 4 are told apart by this last arc.
-_ARC_SHA1 = 1
-_ARC_SHA256 = 2
+_ARC_SHA1 = const(1)
+_ARC_SHA256 = const(2)
 
 
 class Suite:
@@ -67,9 +68,9 @@ def digits(text: str, what: str, longest: int) -> bytes:
 
 # A dialledDigits alias holds 128; no numbering plan, and no phone's display, goes
 # beyond E.164's 15 digits plus a prefix.
-MAX_EXT = 20
+MAX_EXT = const(20)
 # 4 to 8 digits are usual (the seed, background); the limit only bounds memory.
-MAX_PIN = 16
+MAX_PIN = const(16)
 
 
 def ext_digits(ext: str) -> bytes:

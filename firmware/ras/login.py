@@ -3,13 +3,14 @@
 Decides and does not act: each decision is an effect (docs/architecture.md, "The phone's
 pieces") that an adapter carries out and reports back.  Times are milliseconds.
 
-    ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/screen.py, or None
+    ("prompt", reason)    ask for EXT and PIN; reason: a word of phone/words.py, or None
     ("fetch", ext)        fetch a key file
+    ("renew", ext)        likewise, beside a registration that goes on: nothing is shown
     ("register", record, gatekeepers)
     ("commit", record) ("erase",)
     ("open", registration) ("close",)    the signalling channel
     ("unregister",)
-    ("show", step)        how far things are: a word of phone/screen.py
+    ("show", step)        how far things are: a word of phone/words.py
 
 Source: the seed, figures 3 and 4; protocol.md section 6.
 """
@@ -17,8 +18,6 @@ Source: the seed, figures 3 and 4; protocol.md section 6.
 from ras import profile
 from ras.compat import const
 from ras.endpoint import Registration
-from ras.generator import fits
-from ras.keyfile import KeyFile
 from ras.keys import authentication_key
 from ras.record import Record
 from ras.tables import LOGIN, Machine
@@ -34,6 +33,10 @@ REOPEN_LONGEST = const(30000)
 # After so many attempts the gatekeeper has surely forgotten SID and Ks: register anew.
 REOPEN_TRIES = const(4)
 
+# ms over which the phones of a site spread when they are asked to fetch new keys: 10,000 of
+# them come three a second, which a key server on a Raspberry Pi has room for.
+RENEW_SPREAD = const(3600000)
+
 _REFUSALS = {
     profile.UNKNOWN_EXTENSION: "unknown-extension",
     profile.OTHER_GATEKEEPER: "other-gatekeeper",
@@ -47,10 +50,13 @@ _COME_BACK = ("reregistrationRequired", "ttlExpired", "maintenance", "no-answer"
 
 
 class Login:
-    """The machine.  random: `random(n) -> bytes`, for jitter only."""
+    """The machine.  random: `random(n) -> bytes`, for jitter only; spread: ms, RENEW_SPREAD."""
 
-    def __init__(self, random) -> None:
+    def __init__(self, random, spread: int = RENEW_SPREAD) -> None:
         self._random = random
+        self._spread = spread
+        self._renew_at = None  # when new keys are to be fetched beside the registration
+        self._quietly = False  # a renewal is under way, and the display stays as it is
         self._machine = Machine("login", LOGIN, "off")
         self._effects = []
         self._timer = None
@@ -58,6 +64,7 @@ class Login:
         self._trial = None  # what is being tried, in RAM only until RCF has verified
         self._ext = self._pin = None
         self._fetched_again = False
+        self._confirmed = False
         self._retry = RETRY_FIRST
         self._registration = None
         self._opened = 0
@@ -85,6 +92,8 @@ class Login:
             self._try_stored()
         elif self._machine.state == "opening":
             self._open()
+        elif self._machine.state == "online":
+            self._renew()
 
     # -- the user
 
@@ -110,7 +119,7 @@ class Login:
 
     def touched(self, now: int) -> None:
         """Put off what would take the prompt away from a user who is at it."""
-        if self._machine.state == "waiting":
+        if self._machine.state == "waiting" or (self._machine.state == "online" and self._timer is not None):
             self._timer = max(self._timer or 0, now + RETRY_FIRST)
 
     def log_out(self, now: int) -> None:
@@ -131,30 +140,30 @@ class Login:
 
     # -- key distribution
 
-    def keys(self, keyfile: KeyFile, now: int) -> None:
-        """Take the key file that was fetched."""
+    def keys(self, keyfile: object, now: int) -> None:
+        """Take the key file (keyfile.KeyFile) that was fetched."""
+        if self._machine.state == "renewing":
+            self._renewed(keyfile, now)
+            return
         if self._machine.state != "fetching":
             return
-        if not fits(keyfile.g, self._ext):  # a key of another extension could never register
+        if not _fits(keyfile, self._ext):  # a key of another extension could never register
             self._give_up("bad-key-file", now)
             return
         self._machine.feed("keys")
-        self._trial = Record(
-            self._ext,
-            self._pin,
-            keyfile.suite,
-            keyfile.g,
-            keyfile.kg,
-            keyfile.cvm,
-            authentication_key(keyfile.suite, keyfile.kg, self._pin),
-            keyfile.gatekeepers,
-        )
-        self._register(self._trial)
+        self._try(keyfile)
 
     def no_keys(self, reason: str, now: int) -> None:
         """Take it that no key server gave keys; what keys there are stay."""
         if self._machine.state == "fetching":
             self._give_up(reason, now)
+        elif self._machine.state == "renewing":
+            self._stay(now)
+
+    def fetch_soon(self, now: int) -> None:
+        """Take it that the gatekeeper asks for new keys: at a moment of this phone's own."""
+        if self._renew_at is None:
+            self._plan_renewal(now, 0)
 
     # -- registration
 
@@ -165,6 +174,9 @@ class Login:
         self._registration = registration
         self._retry = RETRY_FIRST
         self._opened = 0
+        self._renew_at = None
+        if registration.fetch_soon:
+            self._plan_renewal(now, 0)
         if self._machine.feed("registered") == "committing":
             self._effects.append(("commit", self._trial))
         else:
@@ -172,6 +184,9 @@ class Login:
 
     def refused(self, code: int, now: int) -> None:
         """Take the error code with which the last gatekeeper has refused."""
+        if self._machine.state == "proving":
+            self._go_back()
+            return
         if self._machine.state not in ("stored", "fresh"):
             return
         reason = _REFUSALS.get(code, "refused")
@@ -180,13 +195,20 @@ class Login:
         else:
             self._give_up(reason, now)
 
+    def confirmed(self) -> None:
+        """Take it that a GCF has verified: EXT and PIN are right, whatever comes after it."""
+        self._confirmed = True
+
     def no_answer(self, now: int) -> None:
         """Take it that no gatekeeper answered."""
-        if self._machine.state == "stored" and not self._fetched_again:
+        if self._machine.state == "proving":
+            self._go_back()
+        elif self._machine.state == "stored" and not self._fetched_again:
             self._fetch_again("no-answer")
         elif self._machine.state in ("stored", "fresh"):
-            # With fresh keys, silence is what a wrong PIN gets.
-            self._give_up("log-in-failed" if self._machine.state == "fresh" else "no-answer", now)
+            # With fresh keys, silence is what a wrong PIN gets: unless a gatekeeper has answered to it.
+            silent = self._machine.state == "fresh" and not self._confirmed
+            self._give_up("log-in-failed" if silent else "no-answer", now)
 
     def ended(self, reason: str, now: int) -> None:
         """Take the end of the registration, by the gatekeeper or for want of answers."""
@@ -200,6 +222,30 @@ class Login:
         else:
             self._machine.feed("give-up")
             self._effects.append(("prompt", "logged-out"))
+
+    def network_back(self, now: int) -> None:
+        """Take it that the network was away: what was under way starts over, at once.
+
+        The own address may be another one, and nobody knows what was lost on the way; a
+        gatekeeper takes a new registration over the old one.
+        """
+        state = self._machine.state
+        if state in ("opening", "online", "renewing"):
+            self._drop_channel()
+            self._timer = None
+            self._machine.feed("again")
+            self._try_stored()
+        elif state == "stored":
+            self._try_stored()
+        elif state == "proving":
+            self._drop_channel()
+            self._go_back()
+        elif state == "fresh":
+            self._register(self._trial)
+        elif state == "fetching":
+            self._fetch()
+        elif state == "waiting":
+            self._timer = now
 
     def left(self, now: int) -> None:
         """Take it that the endpoint has logged out."""
@@ -229,18 +275,22 @@ class Login:
         if self._machine.allows("open"):
             self._machine.feed("open")
             self._opened = 0
-            self._timer = None
+            self._timer = self._renew_at
+            self._quietly = False
             self._effects.append(("show", "registered"))
 
     def channel_failed(self, now: int) -> None:
         """Take it that the channel could not be opened, or did not stay open."""
-        if self._machine.state == "online":
+        if self._machine.state in ("online", "renewing"):
+            if self._machine.state == "renewing":
+                self._plan_renewal(now, 0)  # what is being fetched now comes to nothing
             self._machine.feed("closed")
         elif self._machine.allows("failed"):
             self._machine.feed("failed")
         else:
             return
         self._opened += 1
+        self._quietly = False
         if self._opened >= REOPEN_TRIES and self._record is not None:
             self._machine.feed("again")
             self._effects.append(("close",))
@@ -251,7 +301,51 @@ class Login:
         wait = min(REOPEN_FIRST << self._opened, REOPEN_LONGEST)
         self._timer = now + wait + self._jitter(wait)
 
+    # -- keys of the next generation
+
+    def _plan_renewal(self, now: int, least: int) -> None:
+        self._renew_at = now + least + self._jitter(self._spread)
+        if self._machine.state == "online":
+            self._timer = self._renew_at
+
+    def _renew(self) -> None:
+        self._renew_at = None
+        self._machine.feed("renew")
+        self._ext, self._pin = self._record.ext, self._record.pin
+        self._effects.append(("renew", self._ext))
+
+    def _renewed(self, keyfile: object, now: int) -> None:
+        """Register with the new keys; the stored ones stay until that has been granted."""
+        if keyfile.cvm == self._record.cvm or not _fits(keyfile, self._ext):
+            self._stay(now)  # this key server is not as far as the gatekeeper
+            return
+        self._machine.feed("keys")
+        self._quietly = True
+        self._try(keyfile)
+
+    def _stay(self, now: int) -> None:
+        self._machine.feed("stay")
+        self._plan_renewal(now, self._spread // 2)
+
+    def _go_back(self) -> None:
+        """Register with the stored keys again: the new ones were not taken."""
+        self._machine.feed("back")
+        self._try_stored()
+
     # -- what they share
+
+    def _try(self, keyfile: object) -> None:
+        self._trial = Record(
+            self._ext,
+            self._pin,
+            keyfile.suite,
+            keyfile.g,
+            keyfile.kg,
+            keyfile.cvm,
+            authentication_key(keyfile.suite, keyfile.kg, self._pin),
+            keyfile.gatekeepers,
+        )
+        self._register(self._trial)
 
     def _fetch(self) -> None:
         self._effects.append(("show", "fetching"))
@@ -268,17 +362,21 @@ class Login:
     def _try_stored(self) -> None:
         self._trial = None
         self._fetched_again = False
+        self._quietly = False
         self._register(self._record)
 
     def _register(self, record: Record) -> None:
-        self._effects.append(("show", "registering"))
+        self._confirmed = False
+        if not self._quietly:
+            self._effects.append(("show", "registering"))
         gatekeepers = record.gatekeepers
         if self._registration is not None:
             gatekeepers = gatekeepers + tuple([a for a in self._registration.others if a not in gatekeepers])
         self._effects.append(("register", record, gatekeepers))
 
     def _open(self) -> None:
-        self._effects.append(("show", "opening"))
+        if not self._quietly:
+            self._effects.append(("show", "opening"))
         self._effects.append(("open", self._registration))
 
     def _drop_channel(self) -> None:
@@ -298,3 +396,9 @@ class Login:
 
     def _jitter(self, most: int) -> int:
         return int.from_bytes(self._random(2), "big") * most >> 16
+
+
+def _fits(keyfile: object, ext: str) -> bool:
+    from ras.generator import fits  # in a phone's heap only while keys are fetched
+
+    return fits(keyfile.g, ext)

@@ -1,7 +1,6 @@
 """A RAS message as octets and as values; where its integrity check value lies."""
 
-from ras import h225
-from ras.aper import UNKNOWN, decode, encode
+from ras.aper import LATER, UNKNOWN, decode, encode, find
 from ras.compat import compare_digest, const
 from ras.errors import LocalProtocolError, RemoteProtocolError
 from ras.keys import Suite, integrity_check_value
@@ -11,26 +10,30 @@ from ras.per import Reader, Writer
 # fragments, which small stacks lose; a longer request comes from no endpoint.
 MAX_MESSAGE = const(1472)
 
-# The alternatives of RasMessage by number: (short name, type).  The rest of the 25 of
-# the root and all of the extension are messages for which an XRS is the answer.
-_MESSAGES = (
-    ("GRQ", h225.GATEKEEPER_REQUEST),
-    ("GCF", h225.GATEKEEPER_CONFIRM),
-    ("GRJ", h225.GATEKEEPER_REJECT),
-    ("RRQ", h225.REGISTRATION_REQUEST),
-    ("RCF", h225.REGISTRATION_CONFIRM),
-    ("RRJ", h225.REGISTRATION_REJECT),
-    ("URQ", h225.UNREGISTRATION_REQUEST),
-    ("UCF", h225.UNREGISTRATION_CONFIRM),
-)
+# The alternatives of RasMessage that are of use here, by number.  The rest of the 25 of the
+# root and all of the extension are messages for which an XRS is the answer.
+KINDS = ("GRQ", "GCF", "GRJ", "RRQ", "RCF", "RRJ", "URQ", "UCF")
+GRQ, GCF, GRJ, RRQ, RCF, RRJ, URQ, UCF = KINDS
+XRS = "XRS"
 # Those of the rest that ask for an answer, ARQ, BRQ, DRQ, LRQ and IRQ: by number, how many
 # OPTIONAL components their root has.
 _REQUESTS = {9: 7, 12: 2, 15: 1, 18: 2, 21: 2}
 _XRS = const(24)  # unknownMessageResponse, the last of the root
 _ROOT = const(25)
 
-GRQ, GCF, GRJ, RRQ, RCF, RRJ, URQ, UCF = [name for name, _ in _MESSAGES]
-XRS = "XRS"
+# The module that has the type of a kind.
+_WHERE = {
+    GRQ: "ras.h225_discovery",
+    GCF: "ras.h225_discovery",
+    GRJ: "ras.h225_reject",
+    RRQ: "ras.h225_registration",
+    RCF: "ras.h225_registration",
+    RRJ: "ras.h225_reject",
+    URQ: "ras.h225_end",
+    UCF: "ras.h225_end",
+    XRS: "ras.h225_end",
+}
+_tables = {}  # kind: its type, once there was one
 
 
 class Message:
@@ -51,8 +54,25 @@ class Message:
         return "Message(%s, %d octets)" % (self.kind, len(self.octets))
 
 
-def decode_message(octets: bytes) -> Message:
+def table_of(kind: str) -> tuple:
+    """Return the type of a kind of message; its module is loaded with the first one of that kind."""
+    table = _tables.get(kind)
+    if table is None:
+        table = _tables[kind] = find((LATER, _WHERE[kind], kind))
+    return table
+
+
+def forget(*kinds: str) -> None:
+    """Let the types of these kinds go, until one of them is needed again."""
+    for kind in kinds:
+        _tables.pop(kind, None)
+
+
+def decode_message(octets: bytes, kinds: "tuple | None" = None) -> Message:
     """Decode one datagram (H.225.0 section 7.6).
+
+    kinds: those that the caller takes, None for all; any other comes back as UNKNOWN with no
+    value, and nothing is loaded for it.
 
     Octets behind the message are left alone, as X.691 section 11.1 lets an encoder pad.
     Raises RemoteProtocolError where it is no RAS message, is cut off, or has a value out
@@ -64,13 +84,15 @@ def decode_message(octets: bytes) -> Message:
     if reader.bit():  # a message of the extension, such as RIP
         return Message(UNKNOWN, {}, octets, None)
     number = reader.constrained(0, _ROOT - 1)
-    if number < len(_MESSAGES):
-        kind, table = _MESSAGES[number]
+    if number < len(KINDS):
+        kind = KINDS[number]
     elif number == _XRS:
-        kind, table = XRS, h225.UNKNOWN_MESSAGE
+        kind = XRS
     else:
         return Message(UNKNOWN, _number_of_stranger(reader, number), octets, None)
-    value = decode(reader, table)
+    if kinds is not None and kind not in kinds:
+        return Message(UNKNOWN, {}, octets, None)
+    value = decode(reader, table_of(kind))
     return Message(kind, value, octets, reader.icv)
 
 
@@ -91,17 +113,16 @@ def encode_message(kind: str, value: dict) -> "tuple[bytearray, tuple[int, int] 
     writer = Writer()
     writer.bits(0, 1)
     if kind == XRS:
-        writer.constrained(_XRS, 0, _ROOT - 1)
-        encode(writer, h225.UNKNOWN_MESSAGE, value)
-        return writer.data, writer.icv
-    for number in range(len(_MESSAGES)):
-        if _MESSAGES[number][0] == kind:
-            writer.constrained(number, 0, _ROOT - 1)
-            encode(writer, _MESSAGES[number][1], value)
-            if len(writer.data) > MAX_MESSAGE:
-                raise LocalProtocolError("RAS: over %d octets" % MAX_MESSAGE)
-            return writer.data, writer.icv
-    raise LocalProtocolError("RAS: no message %s" % kind)
+        number = _XRS
+    elif kind in KINDS:
+        number = KINDS.index(kind)
+    else:
+        raise LocalProtocolError("RAS: no message %s" % kind)
+    writer.constrained(number, 0, _ROOT - 1)
+    encode(writer, table_of(kind), value)
+    if len(writer.data) > MAX_MESSAGE:
+        raise LocalProtocolError("RAS: over %d octets" % MAX_MESSAGE)
+    return writer.data, writer.icv
 
 
 def sign(octets: bytearray, icv: "tuple[int, int]", suite: Suite, key: bytes) -> None:

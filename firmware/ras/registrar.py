@@ -1,7 +1,7 @@
 """The gatekeeper's side of RAS: verifies, registers, keeps alive, unregisters.
 
 Without I/O.  Times are milliseconds.  What it can not know it asks for with an event,
-("lookup", ticket, ext, g, suite name, kind), and gets by `provide`.  Its other events tell
+("lookup", ticket, ext, g, suite name, kind, cvm), and gets by `provide`.  Its other events tell
 what happened, for logs and for the signalling channel:
 
     ("request", source, ext) ("confirmed", source, ext)      GRQ came, GCF went
@@ -13,7 +13,7 @@ what happened, for logs and for the signalling channel:
 Source: the seed, figure 4, steps 60 to 67; protocol.md sections 4 and 5.
 """
 
-from ras import build, profile
+from ras import answers, profile
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
@@ -135,10 +135,21 @@ class Registrar:
 
     # -- what the gatekeeper tells
 
-    def set_site(self, cvms: "tuple[bytes, ...]", servers: "tuple[bytes, ...]" = ()) -> None:
-        """Set the check values of the Km that are in force and the key servers' ids (none: any)."""
+    def set_site(
+        self,
+        cvms: "tuple[bytes, ...]",
+        servers: "tuple[bytes, ...]" = (),
+        current: "tuple[bytes, ...] | None" = None,
+    ) -> None:
+        """Set the check values of the Km that are in force and the key servers' ids (none: any).
+
+        current: those of them that new keys come from; phones with keys of another one are told
+        to fetch new ones.  None: all of them.
+        """
         self._cvms = tuple(cvms)
         self._servers = tuple(servers)
+        outdated = () if current is None else [cvm for cvm in self._cvms if cvm not in current]
+        self._registrations.outdated = tuple(outdated)
 
     def psk(self, identity: str) -> "bytes | None":
         """Return Ks for a signalling channel's identity (SID in lower-case hex), or None."""
@@ -248,7 +259,9 @@ class Registrar:
         self._ticket += 1
         self._pending[self._ticket] = asked
         self._asking.add((source, message.octets))
-        self._events.append(("lookup", self._ticket, ext, found[profile.G], suite.name, message.kind))
+        self._events.append(
+            ("lookup", self._ticket, ext, found[profile.G], suite.name, message.kind, found[profile.CVM_ID])
+        )
 
     def provide(self, ticket: int, lookup: Lookup, now: int) -> None:
         """Take the answer to a ("lookup", ticket, …)."""
@@ -290,7 +303,7 @@ class Registrar:
 
     def _confirm(self, asked: _Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
-        value = build.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
+        value = answers.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
         elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
         self._answer(asked.message, asked.source, profile.seal(_GCF, value, elements, asked.suite, ka), now)
         self._events.append(("confirmed", asked.source, asked.ext))
@@ -302,16 +315,17 @@ class Registrar:
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(others=self.settings.others), now, ka)
             return
         if old is not None:
-            self._registrations.replace(old, found[profile.G], now)
+            self._registrations.replace(old, found[profile.G], asked.source, now)
         held = Held(self._random(8).hex(), asked.ext, found[profile.G], asked.suite, asked.source)
         held.sid = self._random(NONCE).hex()
+        held.cvm = found[profile.CVM_ID]
         held.ka = ka
         held.rg = found[profile.RG]
         held.ks = session_key(asked.suite, lookup.kg, lookup.pin, found[profile.RE], held.rg)
         life = self._registrations.life(value)
         self._registrations.add(held, life, now)
         _, signalling = self.settings.addresses(asked.source[0])
-        answer = build.registration_confirm(
+        answer = answers.registration_confirm(
             value["requestSeqNum"], held.identifier, signalling, life, self.settings.others
         )
         elements = {
@@ -319,6 +333,7 @@ class Registrar:
             profile.RG: held.rg,
             profile.SID: bytes.fromhex(held.sid),
         }
+        self._registrations.ask_to_fetch(held, elements)
         self._answer(asked.message, asked.source, profile.seal(RCF, answer, elements, held.suite, ka), now)
         self._events.append(("registered", held, old))
 
@@ -327,7 +342,7 @@ class Registrar:
         suite, re = asked.suite, asked.found[profile.RE]
         if asked.message.kind == GRQ:
             key = reject_key(suite, lookup.kg) if lookup.kg is not None else None
-            value = build.gatekeeper_reject(number, _GRJ_REASONS.get(code, "securityDenial"), lookup.others)
+            value = answers.gatekeeper_reject(number, _GRJ_REASONS.get(code, "securityDenial"), lookup.others)
             elements = {profile.ERROR: bytes((code,)), profile.RE: re}
             answer = profile.seal(GRJ, value, elements, suite if key else None, key)
         elif ka is None:
@@ -335,7 +350,7 @@ class Registrar:
             self._events.append(("dropped", asked.source, "RRQ: refused, and no key to say so"))
             return
         else:
-            value = build.registration_reject(number, "securityDenial")
+            value = answers.registration_reject(number, "securityDenial")
             elements = {
                 profile.ERROR: bytes((code,)),
                 profile.RE: re,

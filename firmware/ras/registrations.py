@@ -5,7 +5,7 @@ Without I/O.  Times are milliseconds.  protocol.md sections 4 and 7.
 
 import heapq
 
-from ras import build, profile
+from ras import answers, build, profile
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.keys import Suite
@@ -21,7 +21,7 @@ _FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
 
 class Held:
     """A registration: identifier, ext, g, suite; sid in lower-case hex; source and
-    signalling of the endpoint; expires: ms.
+    signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from.
     """
 
     def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:
@@ -31,6 +31,7 @@ class Held:
         self.suite = suite
         self.source = source
         self.sid = ""
+        self.cvm = b""
         self.expires = 0
         self.since = 0
         self.machine = Machine("registration", REGISTRATION, "registered")
@@ -44,7 +45,8 @@ class Held:
 
 class Registrations:
     """All of them.  out: list that datagrams (octets, address) are put into; events: list
-    for ("refreshed", Held) and ("ended", Held, reason).
+    for ("refreshed", Held) and ("ended", Held, reason).  outdated: check values of Km that
+    are being replaced.
     """
 
     def __init__(self, settings, random, out: list, events: list) -> None:
@@ -52,6 +54,7 @@ class Registrations:
         self._random = random
         self._out = out
         self._events = events
+        self.outdated = ()
         self._by_identifier = {}
         self._by_ext = {}
         self._by_sid = {}
@@ -84,9 +87,9 @@ class Registrations:
         self._by_sid[held.sid] = held
         self._schedule(held.expires, held)
 
-    def replace(self, old: Held, g: bytes, now: int) -> None:
-        """End `old` since the endpoint with `g` has registered its extension."""
-        if old.g == g:  # the same phone anew: it has no use for a URQ
+    def replace(self, old: Held, g: bytes, source, now: int) -> None:
+        """End `old` since the endpoint with `g` at `source` has registered its extension."""
+        if old.g == g or old.source == source:  # the same phone anew: it has no use for a URQ
             self._end(old, "expire", "reregistered")
         else:
             self.release(old, "undefinedReason", now)
@@ -148,10 +151,16 @@ class Registrations:
         held.source = source
         life = self.life(message.value)
         held.expires = now + 1000 * life + _GRACE
+        self.ask_to_fetch(held, elements)
         _, signalling = self._settings.addresses(source[0])
-        value = build.registration_confirm(number, held.identifier, signalling, life, self._settings.others)
+        value = answers.registration_confirm(number, held.identifier, signalling, life, self._settings.others)
         self._events.append(("refreshed", held))
         return profile.seal(RCF, value, elements, held.suite, held.ka)
+
+    def ask_to_fetch(self, held: Held, elements: dict) -> None:
+        """Add to an RCF's elements that new keys are to be fetched soon, where they are."""
+        if held.cvm in self.outdated:
+            elements[profile.REFRESH] = b"\x01"
 
     # -- the end of a registration
 

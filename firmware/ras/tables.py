@@ -1,4 +1,4 @@
-"""The state machines as tables: (state, event) to the next state.
+"""The state machines as tables: for each state, what may happen in it and the state after that.
 
 One `Machine` runs any of them and does not know which side it plays.  What is not in a
 table can not happen: an event of our own making without an entry is a LocalProtocolError
@@ -10,95 +10,97 @@ from ras.errors import LocalProtocolError
 # The phone's side of RAS.  "confirm" and "reject" are signed answers to what is being
 # asked; "doubt" is a GRJ that nobody signed; "expire" is the last try unanswered.
 ENDPOINT = {
-    ("idle", "ask"): "discovering",
-    ("discovering", "confirm"): "registering",
-    ("discovering", "reject"): "idle",
-    ("discovering", "doubt"): "doubting",
-    ("discovering", "next"): "discovering",
-    ("discovering", "expire"): "idle",
-    ("discovering", "stop"): "idle",
-    ("doubting", "confirm"): "registering",
-    ("doubting", "reject"): "idle",
-    ("doubting", "believe"): "idle",
-    ("doubting", "stop"): "idle",
-    ("registering", "confirm"): "registered",
-    ("registering", "reject"): "idle",
-    ("registering", "next"): "discovering",
-    ("registering", "expire"): "idle",
-    ("registering", "stop"): "idle",
-    ("registered", "refresh"): "refreshing",
-    ("registered", "leave"): "leaving",
-    ("registered", "released"): "idle",
-    ("registered", "stop"): "idle",
-    ("refreshing", "confirm"): "registered",
-    ("refreshing", "reject"): "idle",
-    ("refreshing", "expire"): "idle",
-    ("refreshing", "leave"): "leaving",
-    ("refreshing", "released"): "idle",
-    ("refreshing", "stop"): "idle",
-    ("leaving", "confirm"): "idle",
-    ("leaving", "released"): "idle",
-    ("leaving", "expire"): "idle",
-    ("leaving", "stop"): "idle",
+    "idle": {"ask": "discovering"},
+    "discovering": {
+        "confirm": "registering",
+        "reject": "idle",
+        "doubt": "doubting",
+        "next": "discovering",
+        "expire": "idle",
+        "stop": "idle",
+    },
+    "doubting": {"confirm": "registering", "reject": "idle", "believe": "idle", "stop": "idle"},
+    "registering": {
+        "confirm": "registered",
+        "reject": "idle",
+        "next": "discovering",
+        "expire": "idle",
+        "stop": "idle",
+    },
+    "registered": {"refresh": "refreshing", "leave": "leaving", "released": "idle", "stop": "idle"},
+    "refreshing": {
+        "confirm": "registered",
+        "reject": "idle",
+        "expire": "idle",
+        "leave": "leaving",
+        "released": "idle",
+        "stop": "idle",
+    },
+    "leaving": {"confirm": "idle", "released": "idle", "expire": "idle", "stop": "idle"},
 }
 
 # A registration as the gatekeeper holds it; "releasing" awaits the UCF to a URQ of ours.
 REGISTRATION = {
-    ("registered", "refresh"): "registered",
-    ("registered", "leave"): "ended",
-    ("registered", "expire"): "ended",
-    ("registered", "release"): "releasing",
-    ("releasing", "confirm"): "ended",
-    ("releasing", "leave"): "ended",
-    ("releasing", "expire"): "ended",
+    "registered": {"refresh": "registered", "leave": "ended", "expire": "ended", "release": "releasing"},
+    "releasing": {"confirm": "ended", "leave": "ended", "expire": "ended"},
 }
 
 # The phone as a whole (protocol.md section 6).  "stored" and "fresh" are registrations
 # tried with keys of the store, and with keys fetched just now; "waiting" shows the prompt
-# too, but goes back to the stored keys by itself after a while.
+# too, but goes back to the stored keys by itself after a while.  "renewing" is online, and
+# fetches keys of the next generation beside it; "proving" registers with them, while the
+# gatekeeper still holds the registration with the stored ones.
 LOGIN = {
-    ("off", "empty"): "prompting",
-    ("off", "stored"): "stored",
-    ("prompting", "entered"): "fetching",
-    ("prompting", "log-out"): "prompting",
-    ("waiting", "entered"): "fetching",
-    ("waiting", "retry"): "stored",
-    ("waiting", "log-out"): "prompting",
-    ("fetching", "keys"): "fresh",
-    ("fetching", "give-up"): "prompting",
-    ("fetching", "wait"): "waiting",
-    ("fetching", "log-out"): "prompting",
-    ("stored", "registered"): "opening",
-    ("stored", "fetch"): "fetching",
-    ("stored", "give-up"): "prompting",
-    ("stored", "wait"): "waiting",
-    ("stored", "log-out"): "leaving",
-    ("fresh", "registered"): "committing",
-    ("fresh", "fetch"): "fetching",
-    ("fresh", "give-up"): "prompting",
-    ("fresh", "wait"): "waiting",
-    ("fresh", "log-out"): "leaving",
-    ("committing", "committed"): "opening",
-    ("committing", "again"): "stored",
-    ("committing", "give-up"): "prompting",
-    ("committing", "log-out"): "leaving",
-    ("opening", "open"): "online",
-    ("opening", "failed"): "opening",
-    ("opening", "again"): "stored",
-    ("opening", "give-up"): "prompting",
-    ("opening", "log-out"): "leaving",
-    ("online", "closed"): "opening",
-    ("online", "again"): "stored",
-    ("online", "give-up"): "prompting",
-    ("online", "log-out"): "leaving",
-    ("leaving", "left"): "prompting",
+    "off": {"empty": "prompting", "stored": "stored"},
+    "prompting": {"entered": "fetching", "log-out": "prompting"},
+    "waiting": {"entered": "fetching", "retry": "stored", "log-out": "prompting"},
+    "fetching": {"keys": "fresh", "give-up": "prompting", "wait": "waiting", "log-out": "prompting"},
+    "stored": {
+        "registered": "opening",
+        "fetch": "fetching",
+        "give-up": "prompting",
+        "wait": "waiting",
+        "log-out": "leaving",
+    },
+    "fresh": {
+        "registered": "committing",
+        "fetch": "fetching",
+        "give-up": "prompting",
+        "wait": "waiting",
+        "log-out": "leaving",
+    },
+    "committing": {"committed": "opening", "again": "stored", "give-up": "prompting", "log-out": "leaving"},
+    "opening": {
+        "open": "online",
+        "failed": "opening",
+        "again": "stored",
+        "give-up": "prompting",
+        "log-out": "leaving",
+    },
+    "online": {
+        "closed": "opening",
+        "again": "stored",
+        "give-up": "prompting",
+        "log-out": "leaving",
+        "renew": "renewing",
+    },
+    "renewing": {
+        "keys": "proving",
+        "stay": "online",
+        "closed": "opening",
+        "again": "stored",
+        "give-up": "prompting",
+        "log-out": "leaving",
+    },
+    "proving": {"registered": "committing", "back": "stored", "log-out": "leaving"},
+    "leaving": {"left": "prompting"},
 }
 
 
 class Machine:
     """Where one machine is.  role: for the text of an error; state: str."""
 
-    def __init__(self, role: str, table: "dict[tuple[str, str], str]", state: str) -> None:
+    def __init__(self, role: str, table: "dict[str, dict[str, str]]", state: str) -> None:
         self.role = role
         self.state = state
         self._table = table
@@ -108,12 +110,11 @@ class Machine:
 
     def allows(self, event: str) -> bool:
         """Tell whether `event` may happen now."""
-        return (self.state, event) in self._table
+        return event in self._table.get(self.state, ())
 
     def feed(self, event: str) -> str:
         """Let `event` happen; return the new state, or raise LocalProtocolError."""
-        state = self._table.get((self.state, event))
-        if state is None:
+        if not self.allows(event):
             raise LocalProtocolError("%s: %s can not happen when %s" % (self.role, event, self.state))
-        self.state = state
-        return state
+        self.state = self._table[self.state][event]
+        return self.state

@@ -1,10 +1,11 @@
 """TPKT frames (RFC 1006 section 6): call signalling in the octets of a stream."""
 
+from ras.compat import const
 from ras.errors import LocalProtocolError, RemoteProtocolError
 
-HEADER = 4  # octets: version, reserved, length of the whole frame
-VERSION = 3
-MAX_PAYLOAD = 0xFFFF - HEADER  # octets: the length field has 16 bits
+HEADER = const(4)  # octets: version, reserved, length of the whole frame
+VERSION = const(3)
+MAX_PAYLOAD = const(0xFFFF - HEADER)  # octets: the length field has 16 bits
 
 
 def encode(payload: bytes) -> bytes:

@@ -5,16 +5,14 @@ One copy for CPython (tests, tools) and for a MicroPython whose own TLS has no P
 (RFC 5487) with encrypt-then-MAC (RFC 7366): it needs nothing but SHA-256 and
 AES-CBC, which every MicroPython has.
 
+    from tlspsk.client import PSKClient
+
     conn = PSKClient(identity, key, os.urandom)
     conn.start()
     sock.sendall(conn.data_to_send())
     conn.receive(sock.recv(4096))
     event = conn.next_event()
 
-The modules, lowest first: errors, aes, prf, record, handshake, states, client.
+The modules, lowest first: errors, prf, record, handshake, states, client.  Nothing is
+imported here: a phone loads what it needs.
 """
-
-from tlspsk.client import PSKClient
-from tlspsk.errors import LocalProtocolError, RemoteAlert, RemoteProtocolError
-
-__all__ = ("LocalProtocolError", "PSKClient", "RemoteAlert", "RemoteProtocolError")

@@ -1,8 +1,8 @@
 """The client: one TLS 1.2 connection with a pre-shared key, octets in and octets out."""
 
-from ras.compat import compare_digest, wipe
-from tlspsk import errors, handshake, prf, record, states
+from tlspsk import errors, record, states
 from tlspsk.errors import RemoteAlert, RemoteProtocolError
+from tlspsk.messages import HELLO_REQUEST, NAMES, Messages
 
 _FAILED_BEFORE = "connection has failed before"
 
@@ -19,23 +19,15 @@ class PSKClient:
     """
 
     def __init__(self, identity: bytes, key: bytes, random) -> None:
-        if not 1 <= len(identity) <= handshake.MAX_IDENTITY:
-            raise ValueError("identity must be 1 to 128 octets")
-        if not 1 <= len(key) <= handshake.MAX_KEY:
-            raise ValueError("key must be 1 to 64 octets")
-        self._identity = bytes(identity)
-        self._key = bytearray(key)
-        self._random = random
+        # Here: a phone lets go of the module as soon as the handshake is over.
+        from tlspsk.negotiation import Negotiation
+
         self._records = record.RecordLayer(random)
-        self._messages = handshake.Messages()
+        self._messages = Messages()
         self._state = states.IDLE
         self._out = []
         self._events = []
-        self._transcript = bytearray()  # handshake messages: a MicroPython hash cannot be copied
-        self._client_random = b""
-        self._hello = None
-        self._master = bytearray()
-        self._server_keys = None
+        self._negotiation = Negotiation(identity, key, random, self._records, self._send_record)
 
     def __repr__(self) -> str:
         return "PSKClient(" + self._state + ")"
@@ -44,9 +36,8 @@ class PSKClient:
 
     def start(self) -> None:
         """Begin the handshake; call once."""
-        self._enter(states.START)
-        self._client_random = self._random(handshake.RANDOM)
-        self._send_handshake(handshake.client_hello(self._client_random))
+        self._enter("start()")
+        self._negotiation.start()
 
     def receive(self, data: bytes) -> None:
         """Take octets from the transport, cut anywhere.
@@ -57,7 +48,7 @@ class PSKClient:
         """
         if self._state == states.FAILED:
             raise RemoteProtocolError(None, _FAILED_BEFORE)
-        self._enter(states.RECEIVE)
+        self._enter("receive()")
         if self._state == states.CLOSED:
             return
         self._records.receive(data)
@@ -75,7 +66,7 @@ class PSKClient:
         """
         after = states.FAILED
         try:
-            after = states.following(self._state, states.EOF)
+            after = states.following(self._state, "receive_eof()")
         finally:
             if after == states.CLOSED and self._state != states.CLOSED:
                 self._events.append(("closed",))
@@ -84,7 +75,7 @@ class PSKClient:
 
     def send(self, data: bytes) -> None:
         """Encrypt application data of any length; raises LocalProtocolError unless connected."""
-        self._enter(states.SEND)
+        self._enter("send()")
         view = memoryview(data)
         for at in range(0, len(data), record.SMALL_PLAINTEXT):
             self._send_record(record.APPLICATION_DATA, view[at : at + record.SMALL_PLAINTEXT])
@@ -92,7 +83,7 @@ class PSKClient:
     def close(self) -> None:
         """Send close_notify; further data from the server is dropped.  May be called again."""
         before = self._state
-        self._enter(states.CLOSE)
+        self._enter("close()")
         if before not in (states.IDLE, self._state):
             self._send_alert(errors.WARNING, errors.CLOSE_NOTIFY)
         if self._state == states.CLOSED:
@@ -143,59 +134,21 @@ class PSKClient:
             if item is None:
                 return
             kind, body, whole = item
-            name = handshake.NAMES.get(kind, "handshake message " + str(kind))
-            self._enter(name)
-            if kind == handshake.HELLO_REQUEST:
+            self._enter(NAMES.get(kind, "handshake message " + str(kind)))
+            if kind == HELLO_REQUEST:
                 self._on_hello_request(body)
                 continue
-            if kind == handshake.FINISHED:
-                self._on_finished(body)
-                continue
-            self._transcript.extend(whole)
-            if kind == handshake.SERVER_HELLO:
-                self._on_server_hello(body)
-            elif kind == handshake.SERVER_KEY_EXCHANGE:
-                handshake.check_server_key_exchange(body)
-            else:
-                self._on_server_hello_done(body)
-
-    def _on_server_hello(self, body: bytes) -> None:
-        self._hello = handshake.ServerHello(body)
-        self._records.limit = self._hello.limit
-
-    def _on_server_hello_done(self, body: bytes) -> None:
-        if body:
-            raise RemoteProtocolError(errors.DECODE_ERROR, "ServerHelloDone malformed")
-        self._send_handshake(handshake.client_key_exchange(self._identity))
-        premaster = prf.psk_premaster(self._key)
-        wipe(self._key)
-        randoms = self._client_random, self._hello.random
-        if self._hello.extended_master_secret:
-            self._master = prf.extended_master_secret(premaster, self._transcript)
-        else:
-            self._master = prf.master_secret(premaster, *randoms)
-        wipe(premaster)
-        client_mac, server_mac, client_enc, server_enc = prf.key_block(self._master, *randoms)
-        self._server_keys = server_mac, server_enc
-        self._send_record(record.CHANGE_CIPHER_SPEC, b"\x01")
-        self._records.protect_write(client_mac, client_enc)
-        verify = prf.verify_data(self._master, b"client finished", self._transcript)
-        self._send_handshake(handshake.message(handshake.FINISHED, bytes(verify)))
+            suite = self._negotiation.take(kind, body, whole)
+            if suite is not None:
+                self._negotiation.wipe()
+                self._negotiation = None
+                self._events.append(("connected", suite))
 
     def _on_change_cipher_spec(self, payload: bytes) -> None:
-        self._enter(states.CHANGE_CIPHER_SPEC)
+        self._enter("ChangeCipherSpec")
         if payload != b"\x01":
             raise RemoteProtocolError(errors.DECODE_ERROR, "ChangeCipherSpec malformed")
-        self._records.protect_read(*self._server_keys)
-        self._server_keys = None
-
-    def _on_finished(self, body: bytes) -> None:
-        verify = prf.verify_data(self._master, b"server finished", self._transcript)
-        if not compare_digest(bytes(verify), body):
-            raise RemoteProtocolError(errors.DECRYPT_ERROR, "server's Finished does not verify")
-        wipe(self._master)
-        self._transcript = bytearray()
-        self._events.append(("connected", handshake.SUITE_NAME))
+        self._negotiation.change_cipher_spec()
 
     def _on_hello_request(self, body: bytes) -> None:
         if body:
@@ -205,7 +158,7 @@ class PSKClient:
             self._send_alert(errors.WARNING, errors.NO_RENEGOTIATION)
 
     def _on_data(self, payload: bytes) -> None:
-        self._enter(states.DATA)
+        self._enter("application data")
         if not payload:
             self._records.idle()
             return
@@ -223,7 +176,7 @@ class PSKClient:
             return
         if self._state == states.OPEN:
             self._send_alert(errors.WARNING, errors.CLOSE_NOTIFY)
-        self._enter(states.CLOSE_NOTIFY)
+        self._enter("close_notify")
         self._events.append(("closed",))
         self._wipe()
 
@@ -231,10 +184,6 @@ class PSKClient:
 
     def _send_record(self, kind: int, payload: bytes) -> None:
         self._out.append(self._records.encode(kind, payload))
-
-    def _send_handshake(self, whole: bytes) -> None:
-        self._transcript.extend(whole)
-        self._send_record(record.HANDSHAKE, whole)
 
     def _send_alert(self, level: int, alert: int) -> None:
         self._send_record(record.ALERT, bytes((level, alert)))
@@ -246,8 +195,6 @@ class PSKClient:
         self._wipe()
 
     def _wipe(self) -> None:
-        wipe(self._key)
-        wipe(self._master)
-        for key in self._server_keys or ():
-            wipe(key)
+        if self._negotiation is not None:
+            self._negotiation.wipe()
         self._records.wipe()

@@ -1,50 +1,53 @@
 """Alerts (RFC 5246 section 7.2), and the errors that carry them."""
 
+from ras.compat import const
 from ras.errors import LocalProtocolError
 from ras.errors import RemoteProtocolError as _RemoteProtocolError
 
 __all__ = ("LocalProtocolError", "RemoteAlert", "RemoteProtocolError", "alert_name")
 
-WARNING = 1  # alert levels
-FATAL = 2
+WARNING = const(1)  # alert levels
+FATAL = const(2)
 
-CLOSE_NOTIFY = 0
-UNEXPECTED_MESSAGE = 10
-BAD_RECORD_MAC = 20
-RECORD_OVERFLOW = 22
-HANDSHAKE_FAILURE = 40
-ILLEGAL_PARAMETER = 47
-DECODE_ERROR = 50
-DECRYPT_ERROR = 51
-PROTOCOL_VERSION = 70
-INTERNAL_ERROR = 80
-USER_CANCELED = 90
-NO_RENEGOTIATION = 100
-UNSUPPORTED_EXTENSION = 110
+CLOSE_NOTIFY = const(0)
+UNEXPECTED_MESSAGE = const(10)
+BAD_RECORD_MAC = const(20)
+RECORD_OVERFLOW = const(22)
+HANDSHAKE_FAILURE = const(40)
+ILLEGAL_PARAMETER = const(47)
+DECODE_ERROR = const(50)
+DECRYPT_ERROR = const(51)
+PROTOCOL_VERSION = const(70)
+NO_RENEGOTIATION = const(100)
+UNSUPPORTED_EXTENSION = const(110)
 
-_NAMES = {
-    0: "close_notify",
-    10: "unexpected_message",
-    20: "bad_record_mac",
-    22: "record_overflow",
-    40: "handshake_failure",
-    42: "bad_certificate",
-    47: "illegal_parameter",
-    50: "decode_error",
-    51: "decrypt_error",
-    70: "protocol_version",
-    71: "insufficient_security",
-    80: "internal_error",
-    90: "user_canceled",
-    100: "no_renegotiation",
-    110: "unsupported_extension",
-    115: "unknown_psk_identity",  # RFC 4279
-}
+# One text, not an object a name; 115 is of RFC 4279.
+_NAMES = """
+0 close_notify
+10 unexpected_message
+20 bad_record_mac
+22 record_overflow
+40 handshake_failure
+42 bad_certificate
+47 illegal_parameter
+50 decode_error
+51 decrypt_error
+70 protocol_version
+71 insufficient_security
+80 internal_error
+90 user_canceled
+100 no_renegotiation
+110 unsupported_extension
+115 unknown_psk_identity
+"""
 
 
 def alert_name(alert: int) -> str:
     """Return the name that the RFC gives an alert, or "alert N"."""
-    return _NAMES.get(alert, "alert " + str(alert))
+    at = _NAMES.find("\n%d " % alert)
+    if at < 0:
+        return "alert " + str(alert)
+    return _NAMES[at + 1 : _NAMES.find("\n", at + 1)].split(" ")[1]
 
 
 class RemoteProtocolError(_RemoteProtocolError):

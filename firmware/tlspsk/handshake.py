@@ -1,8 +1,10 @@
-"""Handshake messages (RFC 5246 section 7.4): cut out of records, built and parsed.
+"""Handshake messages (RFC 5246 section 7.4), built and parsed.
 
-Whether a message may come now is not decided here but in states.py.
+Needed only while a handshake is on (see negotiation.py).  Whether a message may come now is
+not decided here but in states.py.
 """
 
+from ras.compat import const
 from tlspsk.errors import (
     DECODE_ERROR,
     HANDSHAKE_FAILURE,
@@ -13,74 +15,31 @@ from tlspsk.errors import (
 )
 from tlspsk.record import MAX_PLAINTEXT, SMALL_PLAINTEXT
 
-HELLO_REQUEST = 0
-CLIENT_HELLO = 1
-SERVER_HELLO = 2
-SERVER_KEY_EXCHANGE = 12
-SERVER_HELLO_DONE = 14
-CLIENT_KEY_EXCHANGE = 16
-FINISHED = 20
+CLIENT_HELLO = const(1)
+SERVER_HELLO = const(2)
+SERVER_KEY_EXCHANGE = const(12)
+SERVER_HELLO_DONE = const(14)
+CLIENT_KEY_EXCHANGE = const(16)
+FINISHED = const(20)
 
-NAMES = {
-    HELLO_REQUEST: "HelloRequest",
-    SERVER_HELLO: "ServerHello",
-    SERVER_KEY_EXCHANGE: "ServerKeyExchange",
-    SERVER_HELLO_DONE: "ServerHelloDone",
-    FINISHED: "Finished",
-}
-
-SUITE = 0x00AE  # TLS_PSK_WITH_AES_128_CBC_SHA256, RFC 5487
+_SUITE = const(0x00AE)  # TLS_PSK_WITH_AES_128_CBC_SHA256, RFC 5487
 SUITE_NAME = "TLS_PSK_WITH_AES_128_CBC_SHA256"
 
-# Octets of one message.  The longest honest one is a ServerKeyExchange with an identity
-# hint; OpenSSL's are 256 octets at most.  A phone keeps all messages until Finished.
-MAX_MESSAGE = 1024
-RANDOM = 32  # octets of a hello's random
+RANDOM = const(32)  # octets of a hello's random
 # Octets of an identity and a key that every implementation takes (RFC 4279 section 5.3).
-MAX_IDENTITY = 128
-MAX_KEY = 64
+MAX_IDENTITY = const(128)
+MAX_KEY = const(64)
 
-_SCSV = 0x00FF  # TLS_EMPTY_RENEGOTIATION_INFO_SCSV, RFC 5746
-_MAX_FRAGMENT_LENGTH = 1  # extensions: RFC 6066
-_ENCRYPT_THEN_MAC = 22  # RFC 7366
-_EXTENDED_MASTER_SECRET = 23  # RFC 7627
-_RENEGOTIATION_INFO = 0xFF01  # RFC 5746
+_SCSV = const(0x00FF)  # TLS_EMPTY_RENEGOTIATION_INFO_SCSV, RFC 5746
+_MAX_FRAGMENT_LENGTH = const(1)  # extensions: RFC 6066
+_ENCRYPT_THEN_MAC = const(22)  # RFC 7366
+_EXTENDED_MASTER_SECRET = const(23)  # RFC 7627
+_RENEGOTIATION_INFO = const(0xFF01)  # RFC 5746
 _FRAGMENT_2048 = b"\x03"  # RFC 6066 section 4: 2^11, SMALL_PLAINTEXT
 
 # The extensions that we offer (RFC 5746's in the form of the SCSV), so the only ones that
 # a server may answer with (RFC 5246 section 7.4.1.4).
 _OFFERED = (_MAX_FRAGMENT_LENGTH, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RENEGOTIATION_INFO)
-
-
-class Messages:
-    """Cuts handshake messages out of record payloads: fragmented, coalesced or both."""
-
-    def __init__(self) -> None:
-        self._in = b""
-
-    def receive(self, fragment: bytes) -> None:
-        """Take the payload of one handshake record."""
-        self._in += fragment
-
-    def partial(self) -> bool:
-        """Tell whether a message has begun and not ended."""
-        return len(self._in) > 0
-
-    def next(self):
-        """Return the next (type, body, whole message), or None until more has come.
-
-        Raises RemoteProtocolError for a message over MAX_MESSAGE octets.
-        """
-        if len(self._in) < 4:
-            return None
-        size = self._in[1] << 16 | self._in[2] << 8 | self._in[3]
-        if size > MAX_MESSAGE:
-            raise RemoteProtocolError(DECODE_ERROR, "handshake message too long")
-        if len(self._in) < 4 + size:
-            return None
-        whole = self._in[: 4 + size]
-        self._in = self._in[4 + size :]
-        return whole[0], whole[4:], whole
 
 
 def message(kind: int, body: bytes) -> bytes:
@@ -94,7 +53,7 @@ def _vector(data: bytes) -> bytes:
 
 def client_hello(random: bytes) -> bytes:
     """Return the ClientHello: one suite, no session to resume; random is 32 octets."""
-    suites = SUITE.to_bytes(2, "big") + _SCSV.to_bytes(2, "big")
+    suites = _SUITE.to_bytes(2, "big") + _SCSV.to_bytes(2, "big")
     extensions = b""
     for kind, data in (
         (_MAX_FRAGMENT_LENGTH, _FRAGMENT_2048),
@@ -129,7 +88,7 @@ class ServerHello:
         at = 2 + RANDOM + 1 + body[2 + RANDOM]
         if body[2 + RANDOM] > 32 or len(body) < at + 3:
             raise RemoteProtocolError(DECODE_ERROR, "ServerHello malformed")
-        if (body[at] << 8 | body[at + 1]) != SUITE or body[at + 2] != 0:
+        if (body[at] << 8 | body[at + 1]) != _SUITE or body[at + 2] != 0:
             raise RemoteProtocolError(ILLEGAL_PARAMETER, "server chose what was not offered")
         extensions = _extensions(body[at + 3 :])
         if _ENCRYPT_THEN_MAC not in extensions:

@@ -3,12 +3,13 @@
 Secrets come back as bytearray, so that the caller can wipe them.
 """
 
+from ras.compat import const
 from ras.mac import digest, hmac_digest
 
-MASTER = 48  # octets of the master secret
-VERIFY = 12  # octets of verify_data in Finished
-MAC_KEY = 32  # octets: HMAC-SHA256
-ENC_KEY = 16  # octets: AES-128
+MASTER = const(48)  # octets of the master secret
+VERIFY = const(12)  # octets of verify_data in Finished
+MAC_KEY = const(32)  # octets: HMAC-SHA256
+ENC_KEY = const(16)  # octets: AES-128
 
 
 def p_sha256(secret: bytes, seed: bytes, length: int) -> bytearray:

@@ -4,9 +4,9 @@ Works for either side; tests use it as the server too.  Every refusal is a
 RemoteProtocolError with its alert.
 """
 
+from ras.aes import BLOCK, cbc_decrypt, cbc_encrypt_in_place
 from ras.compat import compare_digest, const, wipe
 from ras.mac import hmac_digest
-from tlspsk.aes import BLOCK, cbc_decrypt, cbc_encrypt_in_place
 from tlspsk.errors import (
     BAD_RECORD_MAC,
     DECODE_ERROR,
@@ -17,31 +17,31 @@ from tlspsk.errors import (
     RemoteProtocolError,
 )
 
-CHANGE_CIPHER_SPEC = 20
-ALERT = 21
-HANDSHAKE = 22
-APPLICATION_DATA = 23
+CHANGE_CIPHER_SPEC = const(20)
+ALERT = const(21)
+HANDSHAKE = const(22)
+APPLICATION_DATA = const(23)
 
 HEADER = const(5)  # octets: type, version, length
 _MAC = const(32)  # octets: HMAC-SHA256, not truncated
 
 # RFC 5246 section 6.2.1.  What a server may send that did not agree to less.
-MAX_PLAINTEXT = 2**14
+MAX_PLAINTEXT = const(2**14)
 # What we ask for instead (RFC 6066 section 4): a phone that has 140 KB of heap can find
 # 2 KB in one piece far longer than 16 KB, and signalling messages are shorter still.  The
 # limit on what we send, and on what we accept before the server has answered: a PSK
 # flight is some hundred octets.
-SMALL_PLAINTEXT = 2**11
+SMALL_PLAINTEXT = const(2**11)
 # What protection adds at most: IV, 256 octets of padding (RFC 5246 section 6.2.3.2), MAC.
 # Tighter than that section's general 2048, since there is only one suite.
 MAX_EXPANSION = BLOCK + 256 + _MAC
 # Records under one key.  Still a small int on a 32-bit MicroPython, and with 2 KB a
 # record 2**37 AES blocks: far from CBC's birthday bound of 2**64.  A signalling
 # channel never gets there.
-MAX_RECORDS = 2**30 - 1
+MAX_RECORDS = const(2**30 - 1)
 # Records in a row that carry nothing (empty data, warnings, HelloRequest): a peer that
 # sends more only keeps the phone awake.  OpenSSL's limit for empty ones.
-MAX_IDLE_RECORDS = 32
+MAX_IDLE_RECORDS = const(32)
 
 _VERSION = b"\x03\x03"
 _BAD = "record does not verify"  # one text for MAC and padding: no oracle

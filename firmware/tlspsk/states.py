@@ -3,78 +3,49 @@
 An event that is not in the row of the state is a protocol error: the server's where
 the server caused it, the caller's where the caller did.  What is to be done for an
 event is client.py's affair.
+
+States: WAIT_KEY awaits ServerKeyExchange, or straight ServerHelloDone; CLOSING: our
+close_notify is out.  Events: the caller's are named as its calls; the server's handshake
+messages as in RFC 5246.
 """
 
 from tlspsk.errors import UNEXPECTED_MESSAGE, LocalProtocolError, RemoteProtocolError
 
 IDLE = "IDLE"
-WAIT_SERVER_HELLO = "WAIT_SERVER_HELLO"
-WAIT_SERVER_KEY = "WAIT_SERVER_KEY"  # ServerKeyExchange, or straight ServerHelloDone
-WAIT_SERVER_DONE = "WAIT_SERVER_DONE"
-WAIT_CHANGE_CIPHER = "WAIT_CHANGE_CIPHER"
-WAIT_FINISHED = "WAIT_FINISHED"
 OPEN = "OPEN"
-CLOSING = "CLOSING"  # our close_notify is out
+CLOSING = "CLOSING"
 CLOSED = "CLOSED"
 FAILED = "FAILED"
 
-# The caller's events
-START = "start()"
-SEND = "send()"
-CLOSE = "close()"
-RECEIVE = "receive()"
-EOF = "receive_eof()"
-# The server's; handshake messages go by their names of RFC 5246
-HELLO_REQUEST = "HelloRequest"
-SERVER_HELLO = "ServerHello"
-SERVER_KEY_EXCHANGE = "ServerKeyExchange"
-SERVER_HELLO_DONE = "ServerHelloDone"
-CHANGE_CIPHER_SPEC = "ChangeCipherSpec"
-FINISHED = "Finished"
-DATA = "application data"
-CLOSE_NOTIFY = "close_notify"
-
-_LOCAL = (START, SEND, CLOSE, RECEIVE)
+_LOCAL = ("start()", "send()", "close()", "receive()")
 
 # RFC 5246 section 7.3 (figure 1), with RFC 4279 section 2; 7.2.1 for the closing
 _TABLE = {
-    IDLE: {START: WAIT_SERVER_HELLO, CLOSE: CLOSED},
-    WAIT_SERVER_HELLO: {
-        # 7.4.1.1: ignored while a handshake is on
-        HELLO_REQUEST: WAIT_SERVER_HELLO,
-        SERVER_HELLO: WAIT_SERVER_KEY,
+    IDLE: {"start()": "WAIT_HELLO", "close()": CLOSED},
+    # HelloRequest, section 7.4.1.1: ignored while a handshake is on
+    "WAIT_HELLO": {"HelloRequest": "WAIT_HELLO", "ServerHello": "WAIT_KEY"},
+    "WAIT_KEY": {
+        "HelloRequest": "WAIT_KEY",
+        "ServerKeyExchange": "WAIT_DONE",
+        "ServerHelloDone": "WAIT_CCS",
     },
-    WAIT_SERVER_KEY: {
-        HELLO_REQUEST: WAIT_SERVER_KEY,
-        SERVER_KEY_EXCHANGE: WAIT_SERVER_DONE,
-        SERVER_HELLO_DONE: WAIT_CHANGE_CIPHER,
-    },
-    WAIT_SERVER_DONE: {
-        HELLO_REQUEST: WAIT_SERVER_DONE,
-        SERVER_HELLO_DONE: WAIT_CHANGE_CIPHER,
-    },
-    WAIT_CHANGE_CIPHER: {HELLO_REQUEST: WAIT_CHANGE_CIPHER, CHANGE_CIPHER_SPEC: WAIT_FINISHED},
+    "WAIT_DONE": {"HelloRequest": "WAIT_DONE", "ServerHelloDone": "WAIT_CCS"},
+    "WAIT_CCS": {"HelloRequest": "WAIT_CCS", "ChangeCipherSpec": "WAIT_END"},
     # No HelloRequest here: Finished comes at once after ChangeCipherSpec (7.4.9)
-    WAIT_FINISHED: {FINISHED: OPEN},
-    OPEN: {
-        SEND: OPEN,
-        DATA: OPEN,
-        CLOSE: CLOSING,
-        HELLO_REQUEST: OPEN,  # answered with no_renegotiation; no other message gets through
-    },
+    "WAIT_END": {"Finished": OPEN},
+    # HelloRequest is answered with no_renegotiation; no other message gets through
+    OPEN: {"send()": OPEN, "application data": OPEN, "close()": CLOSING, "HelloRequest": OPEN},
     # What the server had under way is dropped (7.2.1: "discarding any pending writes")
-    CLOSING: {DATA: CLOSING, HELLO_REQUEST: CLOSING, CLOSE: CLOSING, EOF: CLOSED},
+    CLOSING: {
+        "application data": CLOSING,
+        "HelloRequest": CLOSING,
+        "close()": CLOSING,
+        "receive_eof()": CLOSED,
+    },
     # 7.2.1: "Any data received after a closure alert is ignored"
-    CLOSED: {RECEIVE: CLOSED, CLOSE: CLOSED, EOF: CLOSED},
-    FAILED: {CLOSE: FAILED, EOF: FAILED},
+    CLOSED: {"receive()": CLOSED, "close()": CLOSED, "receive_eof()": CLOSED},
+    FAILED: {"close()": FAILED, "receive_eof()": FAILED},
 }
-for _state in (WAIT_SERVER_HELLO, WAIT_SERVER_KEY, WAIT_SERVER_DONE, WAIT_CHANGE_CIPHER, WAIT_FINISHED):
-    # A handshake that is given up leaves nothing worth waiting for.
-    _TABLE[_state][CLOSE] = CLOSED
-for _state, _row in _TABLE.items():
-    if _state not in (IDLE, CLOSED, FAILED):
-        _row[RECEIVE] = _state
-        _row[CLOSE_NOTIFY] = CLOSED
 
 
 def following(state: str, event: str) -> str:
@@ -83,10 +54,17 @@ def following(state: str, event: str) -> str:
     Raises LocalProtocolError or RemoteProtocolError, naming both, where the table has no entry.
     """
     after = _TABLE[state].get(event)
+    if after is None and state not in (IDLE, CLOSED, FAILED):
+        # What may happen at any time between start and end.
+        if event == "receive()":
+            after = state
+        elif event in ("close_notify", "close()"):
+            # A handshake that is given up leaves nothing worth waiting for.
+            after = CLOSED
     if after is None:
         if event in _LOCAL:
             raise LocalProtocolError(event + " in state " + state)
         # An end of file that is not in the table is a truncation: nobody is there to be told.
-        alert = None if event == EOF else UNEXPECTED_MESSAGE
+        alert = None if event == "receive_eof()" else UNEXPECTED_MESSAGE
         raise RemoteProtocolError(alert, event + " in state " + state)
     return after

@@ -94,6 +94,10 @@ def configure(form: str = "text", file: Path | None = None, stream: TextIO | Non
                 ],
             )
         )
+    # What no line of ours shows need not be found out for each (Python's logging HOWTO, "Optimization"):
+    # a third of what a line costs, and a key file costs one line.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -112,8 +116,17 @@ def hide_secrets(_logger: "WrappedLogger", _method: str, event: "EventDict") -> 
 
 
 def _hidden(key: str, value: Any) -> Any:
-    if key.lower() in SECRET_FIELDS and value is not None:
+    if value is not None and key.lower() in SECRET_FIELDS:
         return HIDDEN
+    # Texts and numbers first: nearly all fields are, and asking whether one is a Mapping takes long.
+    if isinstance(value, str):
+        # A traceback is long by right, and ours.
+        cut = len(value) > MAX_TEXT and key not in ("exception", "stack")
+        return value[:MAX_TEXT] + "…" if cut else value
+    return value if value is None or isinstance(value, int | float) else _hidden_within(value)
+
+
+def _hidden_within(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _hidden(str(k), v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -121,9 +134,6 @@ def _hidden(key: str, value: Any) -> Any:
     if isinstance(value, bytes | bytearray):
         # Octets have no business in a log but as hex, written so by whoever knows that they may.
         return f"[{len(value)} octets]"
-    # A traceback is long by right, and ours.
-    if isinstance(value, str) and len(value) > MAX_TEXT and key not in ("exception", "stack"):
-        return value[:MAX_TEXT] + "…"
     return value
 
 

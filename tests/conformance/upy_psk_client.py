@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 
-from tlspsk import PSKClient
+from tlspsk.client import PSKClient
 from tlspsk.errors import RemoteProtocolError
 
 LINE = b"0123456789 ringkey 0123456789\n"

@@ -9,7 +9,7 @@ import json
 import sys
 
 from phone import keyfetch
-from ras.keyfile import split_address
+from ras.hostport import split_address
 
 
 def read(path):

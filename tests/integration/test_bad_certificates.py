@@ -34,6 +34,7 @@ def phone_of(site, folder, port):
         yield phone
     finally:
         phone.power_cut()
+        phone.close()
 
 
 def log_in(phone):
@@ -72,7 +73,7 @@ def test_the_right_certificate_is_no_hindrance(site, run_service, tmp_path):
     (site / "run").mkdir(exist_ok=True)
     with phone_of(site, tmp_path / "phone", server.ports["files"]) as phone:
         log_in(phone)
-        phone.expect("key-file")
-        phone.expect("ras", way="out", message="GRQ")
+        phone.expect_event("key-file")
+        phone.expect_event("ras", way="out", message="GRQ")
     # Fetched, and still not stored: no gatekeeper has confirmed it.
     assert list((tmp_path / "phone" / "state").iterdir()) == []

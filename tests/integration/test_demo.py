@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sites import seed_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def secrets_of(folder, pins):
     """Return every secret of the demo's site and of its phones, by name, as the texts they may show as."""
-    seed = bytes.fromhex((folder / "site" / "keyserver" / "seed").read_text())
+    seed = seed_of(folder / "site")
     km = hashlib.sha256(seed).digest()
     found = {"seed": seed, "Km": km}
     logs = "".join(path.read_text() for path in folder.glob("*.log"))
@@ -76,6 +78,7 @@ def test_secrets_of_the_phones_are_for_their_owner_only(tmp_path, environment):
         phone.expect_display("^Extension:")
     finally:
         phone.switch_off()
+        phone.close()
     assert os.stat(tmp_path / "phone" / "state").st_mode & 0o077 == 0
     for path in (tmp_path / "phone" / "state").iterdir():
         assert path.stat().st_mode & 0o077 == 0

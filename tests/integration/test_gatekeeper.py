@@ -3,146 +3,20 @@
 The phone here is the core's own endpoint on a socket, without MicroPython around it.
 """
 
-import http.client
 import json
 import os
-import secrets
-import select
 import socket
-import ssl
 import sys
 import time
 
 import pytest
-from ras import keyfile, profile, q931, tpkt
-from ras.endpoint import Endpoint
-from ras.keys import CVM, NONCE, authentication_key
+from harness import sites
+from ras import profile, q931, tpkt
+from ras.keys import CVM, NONCE
 from ras.message import GCF, GRJ, RCF, XRS, decode_message
-from ras.record import Record
-from ringkey.gatekeeper import control
-from tlspsk.client import PSKClient
-from tlspsk.errors import RemoteAlert, RemoteProtocolError
-
-PIN = "8675309123450"  # long, so that finding it in a log would be no accident
-SILENCE = 0.6  # s in which an answer on the loopback would have come
-
-
-def now():
-    return time.monotonic_ns() // 1_000_000
-
-
-def fetch_keys(site, port, ext):
-    """Return the KeyFile that the key server gives out for `ext`."""
-    tls = ssl.create_default_context(cafile=str(site / "ca" / "root.crt"))
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=10)
-    try:
-        connection.request("GET", f"/keys/kkg.txt?ext={ext}")
-        answer = connection.getresponse()
-        assert answer.status == 200, answer.read()
-        return keyfile.decode(answer.read())
-    finally:
-        connection.close()
-
-
-def record_of(keys, ext, pin=PIN):
-    ka = authentication_key(keys.suite, keys.kg, pin)
-    return Record(ext, pin, keys.suite, keys.g, keys.kg, keys.cvm, ka, ())
-
-
-class Phone:
-    """An endpoint of the core on a UDP socket; `sent` and `heard` are all datagrams, in order."""
-
-    def __init__(self, record, gatekeeper):
-        self.record = record
-        self.gatekeeper = gatekeeper
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.endpoint = Endpoint(secrets.token_bytes, self.socket.getsockname())
-        self.events = []
-        self.sent = []
-        self.heard = []
-
-    def register(self, timeout=8):
-        """Register and return the Registration, or None; `events` has what happened."""
-        self.endpoint.register(self.record, (self.gatekeeper,), now())
-        event = self.run(("registered", "refused", "no-answer"), timeout)
-        return event[1] if event and event[0] == "registered" else None
-
-    def run(self, names, timeout=8):
-        """Work until an event of one of these names, and return it; None after `timeout` s."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            for data, address in self.endpoint.datagrams_to_send():
-                self.sent.append(data)
-                self.socket.sendto(data, address)
-            while (event := self.endpoint.next_event()) is not None:
-                self.events.append(event)
-                if event[0] in names:
-                    return event
-            if (data := self.receive(0.05)) is not None:
-                self.heard.append(data)
-                self.endpoint.receive_datagram(data, self.gatekeeper, now())
-            self.endpoint.handle_timer(now())
-        return None
-
-    def flush(self):
-        for data, address in self.endpoint.datagrams_to_send():
-            self.socket.sendto(data, address)
-
-    def receive(self, timeout):
-        ready, _, _ = select.select([self.socket], [], [], timeout)
-        return self.socket.recvfrom(65536)[0] if ready else None
-
-    def exchange(self, data, timeout=SILENCE):
-        """Send octets as they are; return the one answer, or None."""
-        self.socket.sendto(data, self.gatekeeper)
-        return self.receive(timeout)
-
-
-class Line:
-    """A signalling channel: the project's own TLS-PSK client on a TCP socket."""
-
-    def __init__(self, registration):
-        identity = registration.sid.hex().encode()
-        self.client = PSKClient(identity, registration.ks, secrets.token_bytes)
-        self.events = []
-        self.socket = socket.create_connection(registration.signalling, 5)
-
-    def open(self):
-        self.client.start()
-        self.wait_for("connected")
-        return self
-
-    def _pump(self):
-        self.socket.sendall(self.client.data_to_send())
-        while (event := self.client.next_event()) is not None:
-            self.events.append(event)
-
-    def wait_for(self, name):
-        """Return the first event of that name, later ones than which stay for the next call."""
-        while True:
-            self._pump()
-            for event in self.events:
-                if event[0] == name:
-                    self.events.remove(event)
-                    return event
-            data = self.socket.recv(65536)
-            if data:
-                self.client.receive(data)
-            else:
-                self.client.receive_eof()  # raises where no close_notify came before
-
-    def send(self, data):
-        self.client.send(data)
-        self._pump()
-
-    def closed(self):
-        """Wait for the end; tell whether it came in good order, with a close_notify."""
-        try:
-            self.wait_for("closed")
-            return True
-        except (OSError, RemoteAlert, RemoteProtocolError):
-            return False
+from ras_phone import PIN, Line, Phone, fetch_keys, now, record_of
+from ringkey.site import control
+from tlspsk.errors import RemoteAlert
 
 
 class World:
@@ -305,7 +179,7 @@ def test_what_the_command_line_does_counts_at_once(world):
     assert world.phone(phone.record).register() is not None
     world.add("1002", "4711")
     assert world.phone(ext="1002", pin="4711").register() is not None
-    answer = control.ask(world.site / "run", "registrations")
+    answer = control.ask(world.site / "run", "gatekeeper", "registrations")
     assert sorted(one["ext"] for one in answer["registrations"]) == ["1001", "1002"]
     status = json.loads(world.ringkey("status", "--json").stdout)["gatekeeper"]
     assert (status["registrations"], status["extensions"], status["key_server"]) == (2, 2, "ready")
@@ -324,7 +198,7 @@ def test_a_new_registration_takes_the_extension_and_the_channel(world):
         world.line(held)
     refusal = world.gatekeeper.wait_for("channel_refused")
     assert refusal["reason"] == "unknown identity"
-    assert len(control.ask(world.site / "run", "registrations")["registrations"]) == 1
+    assert len(control.ask(world.site / "run", "gatekeeper", "registrations")["registrations"]) == 1
 
 
 def test_a_channel_opened_again_replaces_the_old_one(world):
@@ -335,7 +209,7 @@ def test_a_channel_opened_again_replaces_the_old_one(world):
     assert old.closed()
     new.send(tpkt.encode(q931.status_enquiry(5)))
     assert bytes(new.wait_for("data")[1])[4:8] == bytes.fromhex("08028005")
-    [one] = control.ask(world.site / "run", "registrations")["registrations"]
+    [one] = control.ask(world.site / "run", "gatekeeper", "registrations")["registrations"]
     assert "PSK" in one["channel"]
 
 
@@ -376,11 +250,11 @@ def test_a_second_gatekeeper_of_the_site_is_refused(world, ringkey):
     assert world.phone().register() is not None, "and the first one goes on"
 
 
-def test_a_port_that_is_taken_is_named(site, ringkey, configure):
+def test_a_port_that_is_taken_is_named(site, ringkey):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        configure(site, ("port = 0                 # RAS", f"port = {port}                 # RAS"))
+        sites.set_values(site, "gatekeeper", port=port)
         done = ringkey("--site", site, "gatekeeper", "serve", check=False)
     assert done.returncode == 1
     assert f"UDP port {port}" in done.stderr
@@ -391,9 +265,9 @@ def test_after_kill_the_next_start_cleans_up(world, run_service):
     world.gatekeeper.kill()
     again = run_service(world.site, "gatekeeper", "serve")
     again.wait_for("key_server_ready")
-    assert control.ask(world.site / "run", "registrations") == {"registrations": []}
+    assert control.ask(world.site / "run", "gatekeeper", "registrations") == {"registrations": []}
     assert again.stop() == 0
-    assert control.ask(world.site / "run", "registrations") is None
+    assert control.ask(world.site / "run", "gatekeeper", "registrations") is None
     assert not list((world.site / "run").glob("gatekeeper*"))
 
 
@@ -409,3 +283,28 @@ def test_discovery_by_multicast(site, run_service, ringkey, configure):
         phone.sendto(b"\x00" * NONCE, ("224.0.1.41", 1718))
         source = f"127.0.0.1:{phone.getsockname()[1]}"
         gatekeeper.wait_for("dropped", source=source)
+
+
+def test_forwarded_ports_are_what_phones_are_told(site, run_service, ringkey, configure):
+    """Behind a router that forwards ports, GCF's rasAddress and RCF's callSignalAddress are the router's."""
+    router = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    router.bind(("127.0.0.1", 0))
+    ras = router.getsockname()[1]
+    configure(
+        site,
+        ("time_to_live", f"advertise_port = {ras}\nadvertise_signalling_port = 40300\ntime_to_live"),
+    )
+    world = World(site, run_service, ringkey)
+    phone = world.phone()
+    phone.endpoint.register(phone.record, (world.address,), now())
+    phone.flush()
+    phone.endpoint.receive_datagram(phone.receive(5), world.address, now())
+    [(request, destination)] = phone.endpoint.datagrams_to_send()
+    assert destination == ("127.0.0.1", ras), "RRQ goes to the GCF's rasAddress"
+    phone.socket.sendto(request, world.address)
+    phone.endpoint.receive_datagram(phone.receive(5), world.address, now())
+    while (event := phone.endpoint.next_event())[0] != "registered":
+        pass
+    assert event[1].signalling == ("127.0.0.1", 40300)
+    for one in (router, phone.socket):
+        one.close()

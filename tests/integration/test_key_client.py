@@ -13,7 +13,8 @@ from ras.keys import SHA256, check_value, device_key, master_key
 from ringkey.errors import UserError
 from ringkey.gatekeeper import keys
 from ringkey.gatekeeper.answers import MAX_ANSWER, Found, Refused, Status, Unavailable
-from ringkey.gatekeeper.keys import KeyClient, client_tls
+from ringkey.gatekeeper.client_tls import client_tls
+from ringkey.gatekeeper.keys import KeyClient
 from ringkey.site import ca, files
 
 KM = master_key(SHA256, bytes(range(16)))
@@ -75,6 +76,7 @@ class Server:
         app = web.Application()
         app.router.add_get("/keys/kkg.json", self._key)
         app.router.add_get("/status.json", self._status)
+        app.router.add_get("/changes.jsonl", self._changes)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls)
@@ -99,6 +101,14 @@ class Server:
     async def _status(self, request: web.Request) -> web.StreamResponse:
         self.connections.add(request.transport)
         return web.json_response({"version": 1, "suite": "sha256", "cvm": self.cvm})
+
+    async def _changes(self, request: web.Request) -> web.StreamResponse:
+        """Hold a stream open on which nothing happens."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"version": 1, "stream": "x", "n": 0}\n')
+        await asyncio.sleep(3600)
+        return response
 
     async def right_key(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(answer(bytes.fromhex(request.query["g"])))

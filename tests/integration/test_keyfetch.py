@@ -366,3 +366,23 @@ def test_the_next_server_is_tried(site: Site, serve: Callable[..., Server], tmp_
     ]
     # With no right one left, what is told is the failure that says most.
     assert fetch(site, tmp_path, f"localhost:{gone}", f"localhost:{wrong.port}")["reason"] == "wrong-root"
+
+
+def test_two_roots_while_the_site_replaces_its_own(
+    site: Site, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    """What MicroPython itself takes of such a file is the first root only, without a word."""
+    old = site.root_der.read_bytes()
+    new = site.stranger.certificate.public_bytes(serialization.Encoding.DER)
+    servers = (serve(), serve(identity=certify("keyserver", site.stranger, NAMES)))
+    for name, roots in (("both", old + new), ("other way", new + old)):
+        bundle = site.directory / name
+        bundle.write_bytes(roots)
+        for server in servers:
+            assert fetch(site, tmp_path, f"localhost:{server.port}", root=bundle)["g"] == KEYS.g.hex()
+    stranger = serve(identity=certify("keyserver", certify("Third Root"), NAMES))
+    assert fetch(site, tmp_path, f"localhost:{stranger.port}", root=bundle)["reason"] == "wrong-root"
+    for name, roots in (("cut off", (old + new)[:-1]), ("three", old + new + old), ("more", old + b"x")):
+        bundle = site.directory / name
+        bundle.write_bytes(roots)
+        assert fetch(site, tmp_path, f"localhost:{servers[0].port}", root=bundle)["reason"] == "no-root"

@@ -14,6 +14,7 @@ import pytest
 from keyserver_client import Client, cvm_of, fields, kg_of, request, trusting
 from ringkey.site import ca
 from ringkey.site.config import Site, load
+from sites import seed_of
 
 SERVE = ("keyserver", "serve")
 
@@ -234,7 +235,7 @@ def test_suite_sha1_and_a_gatekeeper_of_this_site(site, run_service, configure):
     client = Client(run_service(site, *SERVE))
     assert "GATEKEEPER" not in client.fetch()  # port 0 in the configuration, and none runs
     found = client.fetch()
-    seed = bytes.fromhex((site / "keyserver" / "seed").read_text())
+    seed = seed_of(site)
     km = hashlib.new("sha1", seed).digest()  # noqa: S324 - the suite's own
     assert found["KG"] == hmac.new(km, bytes.fromhex(found["G"]), "sha1").hexdigest()[:32]
     assert found["CVM"] == hashlib.new("sha1", km).hexdigest()[-6:]  # noqa: S324

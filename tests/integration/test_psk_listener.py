@@ -18,7 +18,8 @@ import pytest
 from ras.tpkt import Deframer, encode
 from ringkey.gatekeeper import psk
 from ringkey.gatekeeper.listener import PskListener
-from tlspsk import PSKClient, RemoteAlert
+from tlspsk.client import PSKClient
+from tlspsk.errors import RemoteAlert
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "tests/conformance/upy_psk_client.py"

@@ -159,6 +159,16 @@ def test_keys_are_shown_as_digits_and_dots(phone: Phone) -> None:
     assert "\x1e" not in phone.output, "no events in production"
 
 
+def test_keys_right_behind_a_held_star_are_not_lost(phone: Phone) -> None:
+    """In one go, as a program or a pasting user presses them: the prompt starts anew once, with the L."""
+    phone.display("Extension:")
+    for _ in range(40):
+        phone.press("1L")
+        phone.press("34")
+        phone.press("*5")
+        phone.display("Extension:", "35")
+
+
 def test_the_terminal_is_raw_and_given_back(phone: Phone) -> None:
     phone.display("Extension:")
     raw = termios.tcgetattr(phone.slave)

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from ringkey.errors import UserError
 from ringkey.site import ca
+from sites import seed_of
 
 MICROPYTHON = shutil.which("micropython") or shutil.which("micropython", path=sysconfig.get_path("scripts"))
 SCRIPT = """
@@ -149,8 +150,14 @@ def test_a_phones_mbed_tls_verifies_the_server_against_root_der(site_template, t
 
 
 def test_init_makes_a_whole_site_with_the_right_modes(site_template):
-    secret = {"ca/root.key", "keyserver/server.key", "keyserver/seed", "keyserver/counter"}
-    secret |= {"keyserver/counter.lock", "gatekeeper/gatekeeper.key", "gatekeeper/pin.key", "ringkey.toml"}
+    secret = {"ca/root.key", "keyserver/server.key", "keyserver/seed", "keyserver/seed.key"}
+    secret |= {
+        "keyserver/counter",
+        "keyserver/counter.lock",
+        "gatekeeper/gatekeeper.key",
+        "gatekeeper/pin.key",
+        "ringkey.toml",
+    }
     public = {"ca/root.crt", "keyserver/server.crt", "gatekeeper/gatekeeper.crt", "phone/root.der"}
     found = {}
     for path in site_template.rglob("*"):
@@ -161,7 +168,7 @@ def test_init_makes_a_whole_site_with_the_right_modes(site_template):
             found[str(path.relative_to(site_template))] = mode
     assert found == {**dict.fromkeys(secret, 0o600), **dict.fromkeys(public, 0o644)}
     assert stat.S_IMODE(site_template.stat().st_mode) == 0o700
-    assert len(bytes.fromhex((site_template / "keyserver" / "seed").read_text())) == 32
+    assert len(seed_of(site_template)) == 32
     assert len((site_template / "gatekeeper" / "pin.key").read_bytes()) == 32
 
 
@@ -170,7 +177,7 @@ def test_init_says_what_it_made_and_no_secret(ringkey, tmp_path):
     done = ringkey("init", where, "--name", "keys.example.org", "--ip", "192.0.2.7", "--suite", "sha1")
     for text in ("ca/root.crt", "check value", "192.0.2.7:1719", f"ringkey --site {where} serve"):
         assert text in done.stdout
-    assert (where / "keyserver" / "seed").read_text().strip() not in done.stdout
+    assert seed_of(where).hex() not in done.stdout
     assert 'suite = "sha1"' in (where / "ringkey.toml").read_text()
     assert [p.name for p in where.parent.iterdir()] == ["site"]
 
@@ -210,11 +217,11 @@ def test_init_refuses_what_is_no_address(ringkey, tmp_path):
 
 def test_a_failed_init_leaves_nothing(tmp_path, monkeypatch):
     from ras.keys import SHA256
-    from ringkey.keyserver import counter
+    from ringkey.keyserver import setup
     from ringkey.site import files, init
 
     real = files.write
-    for failing in range(11):
+    for failing in range(12):
         calls = iter(range(100))
 
         def write(path, data, mode=files.SECRET, calls=calls, failing=failing):
@@ -224,7 +231,7 @@ def test_a_failed_init_leaves_nothing(tmp_path, monkeypatch):
 
         monkeypatch.setattr(files, "write", write)
         with pytest.raises(UserError, match="No space"):
-            init.create(tmp_path / "site", ("localhost",), SHA256, counter.create)
+            init.create(tmp_path / "site", ("localhost",), SHA256, setup.create)
         assert list(tmp_path.iterdir()) == []
 
 

@@ -27,6 +27,7 @@ def test_what_init_writes(site_template):
     assert (k.allow_phone_g, k.allow_unnamed, k.peers) == (False, False, ())
     assert k.seed == site_template / "keyserver" / "seed"
     assert (g.port, g.signalling_port, g.multicast, g.advertise) == (1719, 1300, True, None)
+    assert (g.advertise_port, g.advertise_signalling_port) == (0, 0)
     assert g.key_servers == ("https://localhost:8444",)
     assert g.throttle == Throttle(10, 900, 30, 3600)
     assert (g.time_to_live, g.suites, g.alternates) == (300, ("sha256",), ())
@@ -86,6 +87,8 @@ def test_defaults_and_other_values(tmp_path):
         ('[gatekeeper]\nkey_servers = ["https://u:p@a:1"]', "[gatekeeper] key_servers"),
         ("[gatekeeper]\nkey_servers = []", "[gatekeeper] key_servers: at least one"),
         ('[gatekeeper]\nadvertise = "gk"', "[gatekeeper] advertise"),
+        ("[gatekeeper]\nadvertise_port = -1", "[gatekeeper] advertise_port"),
+        ("[gatekeeper]\nadvertise_signalling_port = 65536", "[gatekeeper] advertise_signalling_port"),
         (f'[gatekeeper]\nidentifier = "{"x" * 129}"', "[gatekeeper] identifier: not a text of 1 to 128"),
         ("[gatekeeper.throttle]\nfailures = 0", "[gatekeeper.throttle] failures"),
         ("[gatekeeper.throttle]\nignore_max = 3", "[gatekeeper.throttle] ignore_max: smaller than ignore"),

@@ -196,7 +196,7 @@ def test_a_newer_database_is_refused_and_left_alone(paths):
 def test_someone_elses_database_is_refused_and_left_alone(paths):
     raw(paths[0], "CREATE TABLE recipe (name)")
     put_key(paths[1])
-    with pytest.raises(errors.DirectoryFormatError, match="not a directory of extensions"):
+    with pytest.raises(errors.DirectoryFormatError, match="no directory of extensions"):
         Directory.open(*paths)
     assert raw(paths[0], "SELECT name FROM sqlite_master") == [("recipe",)]
 

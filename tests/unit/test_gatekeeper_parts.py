@@ -10,14 +10,14 @@ from ras.errors import LocalProtocolError
 from ras.keys import SHA256
 from ras.registrations import Held
 from ringkey.errors import UserError
-from ringkey.gatekeeper import control, ras_port, record
+from ringkey.gatekeeper import ras_port, record
 from ringkey.gatekeeper.addresses import Addresses
 from ringkey.gatekeeper.answers import BadAnswerError, Found, Refused, Unavailable, parse_status
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Budget
-from ringkey.site import runtime
+from ringkey.site import control, runtime
 
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound to it here
 KG = bytes(range(32))
@@ -31,10 +31,10 @@ class Keys:
         self.outcome = outcome
         self.memory = cached
 
-    def cached(self, g, ext):
+    def cached(self, g, ext, cvm=None):
         return self.memory
 
-    async def device_key(self, g, ext):
+    async def device_key(self, g, ext, cvm=None):
         return self.outcome
 
 
@@ -142,7 +142,7 @@ class Registrar:
         if data == b"bug":
             raise LocalProtocolError("a bug")
         self.tickets += 1
-        self.events.append(("lookup", self.tickets, "1001", bytes(16), "sha256", "GRQ"))
+        self.events.append(("lookup", self.tickets, "1001", bytes(16), "sha256", "GRQ", bytes(3)))
         self.source = source
 
     def provide(self, ticket, answer, now):
@@ -167,10 +167,10 @@ class Waiting:
         self.go = asyncio.Event()
         self.waiting = 0
 
-    def at_once(self, ext, g):
+    def at_once(self, ext, g, cvm):
         return None
 
-    async def ask(self, ext, g):
+    async def ask(self, ext, g, cvm):
         self.waiting += 1
         await self.go.wait()
         raise OSError("whatever happens in there")
@@ -212,27 +212,27 @@ def test_the_control_socket_answers_only_what_it_knows(tmp_path):
 
     async def main():
         commands = {"echo": lambda request: {"got": request["x"]}, "fail": fail}
-        server = control.ControlServer(tmp_path, commands)
+        server = control.ControlServer(tmp_path, "gatekeeper", commands)
         await server.start()
         assert (tmp_path / "gatekeeper-control.sock").stat().st_mode & 0o777 == 0o600
         with pytest.raises(UserError, match="running already"):
-            await control.ControlServer(tmp_path, {}).start()
-        assert await asyncio.to_thread(control.ask, tmp_path, "echo", x=5) == {"got": 5}
+            await control.ControlServer(tmp_path, "gatekeeper", {}).start()
+        assert await asyncio.to_thread(control.ask, tmp_path, "gatekeeper", "echo", x=5) == {"got": 5}
         for do, text in (("fail", "no such thing"), ("nonsense", "there are the commands echo, fail")):
             with pytest.raises(UserError, match=text):
-                await asyncio.to_thread(control.ask, tmp_path, do)
+                await asyncio.to_thread(control.ask, tmp_path, "gatekeeper", do)
         for request in (b"", b"[1]", b'{"do": []}', b"{" * 4000, b"\xff\xfe\x00"):
             assert b"error" in await asyncio.to_thread(raw, tmp_path, request + b"\n")
         assert await asyncio.to_thread(raw, tmp_path, b"x" * 10_000 + b"\n") == b""
         await server.stop()
-        assert control.ask(tmp_path, "echo", x=5) is None
+        assert control.ask(tmp_path, "gatekeeper", "echo", x=5) is None
         assert list(tmp_path.iterdir()) == []
 
     asyncio.run(main())
 
 
 def raw(run, request):
-    with runtime.socket_name(run, control.NAME) as path, socket.socket(socket.AF_UNIX) as connection:
+    with runtime.socket_name(run, "gatekeeper-control") as path, socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
         connection.connect(path)
         connection.sendall(request)

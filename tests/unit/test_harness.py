@@ -1,8 +1,10 @@
 """The harness tells what it waited for, and what came instead."""
 
 import threading
+import tomllib
 
 import pytest
+from harness import sites
 from harness.errors import HarnessError
 from harness.unixphone import UnixPhone
 from harness.watched import Watched
@@ -32,4 +34,19 @@ def test_a_phone_that_is_off_says_so(tmp_path):
         phone.switch_off()
     phone.power_cut()
     with pytest.raises(HarnessError, match="no event 'boot'"):
-        phone.expect("boot", 0.01)
+        phone.expect_event("boot", 0.01)
+    with pytest.raises(HarnessError, match="line is closed"):
+        phone.press("1")
+
+
+def test_values_are_set_where_they_stand_and_comments_stay(tmp_path):
+    file = tmp_path / "ringkey.toml"
+    file.write_text('[a]\nport = 1      # why\nname = "x"\n# port = 5\n\n[a.b]\nport = 2\n')
+    sites.set_values(tmp_path, "a", port=0, name='y"', names=["p", "q"], on=True)
+    sites.set_values(tmp_path, "a.b", port=3)
+    text = file.read_text()
+    assert "port = 0      # why" in text
+    found = tomllib.loads(text)
+    assert found == {"a": {"port": 0, "name": 'y"', "names": ["p", "q"], "on": True, "b": {"port": 3}}}
+    with pytest.raises(HarnessError, match=r"has no \[c\]"):
+        sites.set_values(tmp_path, "c", port=1)

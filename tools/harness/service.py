@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +20,10 @@ STOPPING = 15.0  # s
 class Service:
     """One process; its log, as JSON, is followed.
 
-    site: the site's directory; args: the sub-command; on_event: called in a reader thread with
-    each event of the log; warnings: what Python's -W gets.
+    site: the site's directory; args: the sub-command; on_event, on_line: called in a reader
+    thread with each event of the log, and with each other line; warnings: what Python's -W
+    gets; program: what to run instead of `python -m ringkey`: it gets the same arguments; typed:
+    its standard input.
     """
 
     def __init__(
@@ -29,25 +31,34 @@ class Service:
         site: Path,
         *args: str,
         on_event: "Callable[[dict[str, Any]], None] | None" = None,
+        on_line: "Callable[[str], None] | None" = None,
         environment: "Mapping[str, str] | None" = None,
         warnings: str = "default",
+        program: "Sequence[str] | None" = None,
+        typed: "str | None" = None,
     ) -> None:
         self.site = site
         self.args = args
         self.lines: Watched[str] = Watched()
         self.events: Watched[dict[str, Any]] = Watched()
         self._on_event = on_event
+        self._on_line = on_line
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-W", warnings, "-m", "ringkey"),
+                *(program or (sys.executable, "-W", warnings, "-m", "ringkey")),
                 *("--site", str(site), "--log-format", "json", *args),
             ],
             env={**(os.environ if environment is None else environment), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if typed is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        if typed is not None and self.process.stdin is not None:
+            self.process.stdin.write(typed)
+            self.process.stdin.close()
+        self._open = 2
+        self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._read, args=(stream,), daemon=True)
             for stream in (self.process.stdout, self.process.stderr)
@@ -112,12 +123,24 @@ class Service:
     def _read(self, stream: "IO[str]") -> None:
         for line in stream:
             self.lines.add(line)
-            if line.startswith("{"):
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue  # half a line of a process that was killed
+            event = _event(line)
+            if event is not None:
                 self.events.add(event)
                 if self._on_event is not None:
                     self._on_event(event)
-        self.events.end()
+            elif self._on_line is not None:
+                self._on_line(line.rstrip())
+        with self._lock:
+            self._open -= 1
+            if not self._open:  # standard output and error both: the process has gone
+                self.events.end()
+
+
+def _event(line: str) -> "dict[str, Any] | None":
+    if not line.startswith("{"):
+        return None
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None  # half a line of a process that was killed
+    return event

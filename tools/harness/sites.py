@@ -1,12 +1,16 @@
 """Sites for demo and tests: made by the real `ringkey init`, on 127.0.0.1, every port free for the taking."""
 
+import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
+
+FILE = "ringkey.toml"
 
 
 def ringkey(
@@ -33,29 +37,54 @@ def ringkey(
     return done.stdout
 
 
-def make(path: Path, environment: "Mapping[str, str] | None" = None) -> str:
-    """Make a site at `path` for this machine only; return what `ringkey init` printed."""
-    printed = ringkey("init", str(path), "--ip", "127.0.0.1", "--name", "localhost", environment=environment)
+def make(
+    path: Path, environment: "Mapping[str, str] | None" = None, addresses: Sequence[str] = ("127.0.0.1",)
+) -> str:
+    """Make a site at `path` for this machine only; return what `ringkey init` printed.
+
+    addresses: what the key server's certificate is made out to, besides localhost.
+    """
+    named = [word for address in addresses for word in ("--ip", address)]
+    printed = ringkey("init", str(path), *named, "--name", "localhost", environment=environment)
     free_ports(path)
     return printed
 
 
 def free_ports(path: Path) -> None:
     """Let a site's services take any free port, on 127.0.0.1 only, without multicast."""
-    file = path / "ringkey.toml"
+    set_values(path, "keyserver", listen="127.0.0.1", port=0, advanced_port=0, gatekeepers=["127.0.0.1:0"])
+    set_values(path, "keyserver.admin", port=0)
+    set_values(
+        path,
+        "gatekeeper",
+        listen="127.0.0.1",
+        port=0,
+        signalling_port=0,
+        multicast=False,
+        key_servers=["https://localhost:0"],
+    )
+
+
+def set_values(path: Path, table: str, **values: "str | int | bool | Sequence[str]") -> None:
+    """Set keys of one table of a site's ringkey.toml, which must have that table.
+
+    The comments of what `ringkey init` wrote stay.
+    """
+    file = path / FILE
     text = file.read_text()
-    for old, new in (
-        ('listen = "0.0.0.0"', 'listen = "127.0.0.1"'),
-        ("8443", "0"),
-        ("8444", "0"),
-        (":1719", ":0"),
-        ("port = 1719", "port = 0"),
-        ("signalling_port = 1300", "signalling_port = 0"),
-        ("multicast = true", "multicast = false"),
-    ):
-        if old not in text:
-            raise HarnessError(
-                f"{file} has no {old!r}: ringkey init writes another file than the harness knows"
-            )
-        text = text.replace(old, new)
-    file.write_text(text)
+    begin = re.search(rf"^\[{re.escape(table)}\][^\n]*\n", text, re.MULTILINE)
+    if begin is None:
+        raise HarnessError(
+            f"{file} has no [{table}]: ringkey init writes another file than the harness knows"
+        )
+    end = re.compile(r"^\[", re.MULTILINE).search(text, begin.end())
+    body = text[begin.end() : end.start() if end else len(text)]
+    for key, value in values.items():
+        shown = json.dumps(value)  # of these kinds, a JSON text is a TOML text
+        there = re.search(rf"^{key} *= *([^\n#]*?)(?=[ \t]*(?:#|$))", body, re.MULTILINE)
+        if there is None:
+            body = f"{key} = {shown}\n{body}"
+        else:
+            body = body[: there.start(1)] + shown + body[there.end(1) :]
+    rest = text[end.start() :] if end else ""
+    file.write_text(text[: begin.end()] + body + rest)

@@ -20,6 +20,10 @@ class Watched(Generic[T]):
         with self._changed:
             return iter(list(self._entries))
 
+    def __getitem__(self, index: int) -> T:
+        with self._changed:
+            return self._entries[index]
+
     def __len__(self) -> int:
         return len(self._entries)
 

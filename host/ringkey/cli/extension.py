@@ -14,8 +14,8 @@ import click
 
 from ringkey.cli import Options
 from ringkey.errors import UserError
-from ringkey.gatekeeper import control
 from ringkey.gatekeeper.directory import Directory
+from ringkey.site import control
 from ringkey.site.config import Site
 
 # Digits of a PIN that is drawn: one in a million for each guess, and the gatekeeper throttles those.
@@ -128,7 +128,7 @@ def list_(options: Options, as_json: bool) -> None:
     """List the extensions, without their PINs, and which are registered now."""
     with _open(options) as directory:
         entries = directory.list()
-    answer = control.ask(options.site.run, "registrations")
+    answer = control.ask(options.site.run, "gatekeeper", "registrations")
     held = {} if answer is None else {one["ext"]: one for one in answer["registrations"]}
     if as_json:
         rows = [
@@ -216,7 +216,7 @@ def _read_line(stream: TextIO) -> str:
 
 def _end(site: Site, ext: str) -> None:
     """End the registration of EXT at a gatekeeper that runs here."""
-    answer = control.ask(site.run, "end", ext=ext, reason="securityDenial")
+    answer = control.ask(site.run, "gatekeeper", "end", ext=ext, reason="securityDenial")
     if answer is not None and answer["ended"]:
         click.echo(f"the registration of {ext} was ended")
 

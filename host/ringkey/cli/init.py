@@ -13,7 +13,8 @@ _TREE = (
     ("ca/root.crt", "the site's root certificate; phones, browsers and gatekeepers check with it"),
     ("ca/root.key", "its private key; only init and renewals need it: may be kept elsewhere"),
     ("keyserver/server.crt, .key", "what the key server shows to phones and gatekeepers"),
-    ("keyserver/seed", "the seed of all keys: back it up, and let nobody read it"),
+    ("keyserver/seed", "the seed of all keys, sealed; a back-up of your own: ringkey seed new"),
+    ("keyserver/seed.key", "the key that it is sealed under; elsewhere: ringkey seed seal --help"),
     ("keyserver/counter", "which g have been issued; never copy it to another key server"),
     ("gatekeeper/gatekeeper.crt, .key", "what the gatekeeper shows to the key server"),
     ("gatekeeper/pin.key", "the key that PINs are sealed under; back it up with directory.db"),
@@ -59,7 +60,7 @@ def command(
     machine's name and address and for localhost.  Key files name the first --ip, or else the
     first --name, as the gatekeeper.
     """
-    from ringkey.keyserver import counter
+    from ringkey.keyserver import setup
     from ringkey.site import ca, init
 
     for address in addresses:
@@ -68,7 +69,7 @@ def command(
     for name in names:
         ca.check_name(name)
     where = directory or options.site.root
-    made = init.create(where, (*addresses, *names), SUITES[suite], counter.create, force=force)
+    made = init.create(where, (*addresses, *names), SUITES[suite], setup.create, force=force)
     click.echo(f"A new site in {where}:\n")
     for path, what in _TREE:
         click.echo(f"  {path:<32} {what}")
@@ -80,6 +81,7 @@ def command(
   gatekeeper      {made.advertised}:1719   (in key files; see {made.site.config_file.name})
 
 Next:
+  ringkey{_site(where)} seed new          (words for your safe, and for a second key server)
   ringkey{_site(where)} extension add 100
   ringkey{_site(where)} serve""")
 

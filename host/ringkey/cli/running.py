@@ -2,7 +2,7 @@
 
 All of it is shared by `serve`, `keyserver serve` and `gatekeeper serve`.  A service has
 `async start()`, `async stop()`, `ports` (name to number, once started) and, if it likes, a
-`status()` for `ringkey status`.
+`status()` for `ringkey status` and a `reload()` for SIGHUP.
 """
 
 import asyncio
@@ -10,13 +10,15 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from ringkey import __version__, log
 from ringkey.cli import Options
 from ringkey.errors import UserError
-from ringkey.site import files, runtime
+from ringkey.site import files, process, runtime
 
 _log = log.get("ringkey")
 
@@ -38,6 +40,7 @@ def run(options: Options, services: Mapping[str, Callable[[], Service]]) -> None
 
     services: name ("keyserver", "gatekeeper") to what makes it, in the order of starting.
     """
+    process.hide()
     log.configure(options.log_format, options.log_file)
     asyncio.run(_run(options, services))
 
@@ -47,6 +50,9 @@ async def _run(options: Options, services: Mapping[str, Callable[[], Service]]) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # From the first moment on: what SIGHUP does unasked is to end a process.
+    started: dict[str, Service] = {}
+    loop.add_signal_handler(signal.SIGHUP, _reload, started)
     run_directory = options.site.run
     files.make_directory(run_directory)
     ports: dict[str, int] = {}
@@ -54,6 +60,7 @@ async def _run(options: Options, services: Mapping[str, Callable[[], Service]]) 
         for name, make in services.items():
             service = make()
             await service.start()
+            started[name] = service
             stack.push_async_callback(_stop, name, service)
             await stack.enter_async_context(_answering(options, name, service))
             # Only now, and before the next one starts: it may want to know this one's ports.
@@ -61,9 +68,37 @@ async def _run(options: Options, services: Mapping[str, Callable[[], Service]]) 
             stack.callback(runtime.remove, run_directory, name)
             ports.update(service.ports)
         _log.info("ready", services=list(services), ports=ports, pid=os.getpid(), version=__version__)
+        _tell_systemd("READY=1")
         await stop.wait()
+        _tell_systemd("STOPPING=1")
         _log.info("stopping")
     _log.info("stopped")
+
+
+def _reload(services: Mapping[str, Service]) -> None:
+    """Let the services take up certificates that were renewed; what cannot be read changes nothing."""
+    _tell_systemd(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    for name, service in services.items():
+        reload = getattr(service, "reload", None)
+        if callable(reload):
+            try:
+                reload()
+                _log.info("reloaded", service=name)
+            except UserError as e:
+                _log.error("reload_failed", service=name, reason=e.what, next_step=e.next_step)
+    _tell_systemd("READY=1")
+
+
+def _tell_systemd(state: str) -> None:
+    """Tell the service manager, if one asked to be told (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.connect(address)
+        s.send(state.encode())
 
 
 async def _stop(name: str, service: Service) -> None:

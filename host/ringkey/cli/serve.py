@@ -14,8 +14,11 @@ Examples:
 )
 @click.pass_obj
 def command(options: Options) -> None:
-    """Run key server and gatekeeper in one process until SIGTERM or Ctrl-C."""
-    from ringkey.cli import running
+    """Run key server and gatekeeper in one process until SIGTERM or Ctrl-C.
+
+    A seed that is sealed under a passphrase: it is asked for, or read from standard input.
+    """
+    from ringkey.cli import asking, running
     from ringkey.gatekeeper.service import GatekeeperService
     from ringkey.keyserver.service import KeyServerService
 
@@ -25,7 +28,7 @@ def command(options: Options) -> None:
         options,
         {
             # First: the gatekeeper asks it for its check value when it starts.
-            "keyserver": lambda: KeyServerService(keyserver, options.site),
+            "keyserver": lambda: KeyServerService(keyserver, options.site, asking.passphrase),
             "gatekeeper": lambda: GatekeeperService(gatekeeper, options.site),
         },
     )

@@ -16,7 +16,9 @@ _ROUTE_LIFE = 60
 class Addresses:
     """Called with a source's address: (RAS address, signalling address) for it, both numeric.
 
-    listen: what the sockets are bound to; advertise: told to everybody, where it is given.
+    listen: what the sockets are bound to; advertise: told to everybody, where it is given; ras_port,
+    signalling_port: as phones reach them, which is not what they are bound to where a router
+    forwards ports.
     """
 
     def __init__(self, listen: str, advertise: str | None, ras_port: int, signalling_port: int) -> None:

@@ -52,12 +52,20 @@ class Unavailable:
 class Status:
     """The suite of new keys, and the check values of all generations of Km in use.
 
-    servers: server ids that g may have, where the key server names them; else empty: any.
+    The first of check_values is that of new keys.  servers: server ids that g may have, where the
+    key server names them; else empty: any.  others: check values that new keys come from as well,
+    at another key server of the site, which is a generation ahead or behind.
     """
 
     suite: Suite
     check_values: tuple[bytes, ...]
     servers: tuple[bytes, ...] = ()
+    others: tuple[bytes, ...] = ()
+
+    @property
+    def current(self) -> tuple[bytes, ...]:
+        """The check values of keys that are not to be replaced."""
+        return (self.check_values[0], *self.others)
 
 
 Outcome = Found | Refused | Unavailable
@@ -79,6 +87,18 @@ def parse_status(body: bytes) -> Status:
     if not check_values:
         raise BadAnswerError("its status has no check value")
     return Status(_suite(content), check_values, _list(content, "servers", SERVER_ID, MAX_SERVERS))
+
+
+def together(first: Status, more: list[Status]) -> Status:
+    """Return what holds at a site whose key servers say these: what any of them has in force, is."""
+    statuses = [first, *more]
+    values = dict.fromkeys(value for status in statuses for value in status.check_values)
+    others = dict.fromkeys(status.check_values[0] for status in more)
+    others.pop(first.check_values[0], None)
+    # One that names no server ids takes any.
+    named = all(status.servers for status in statuses)
+    servers = dict.fromkeys(server for status in statuses for server in status.servers) if named else {}
+    return Status(first.suite, tuple(values), tuple(servers), tuple(others))
 
 
 def parse_refusal(status: int, body: bytes) -> Refused:

@@ -14,19 +14,31 @@ from typing import Self
 import sqlalchemy as sa
 from ras.keys import ext_digits
 
+from ringkey.database import Kind, open_engine, translated, writing
 from ringkey.gatekeeper.bulk import MAX_PROBLEMS, check_label, parse
-from ringkey.gatekeeper.database import open_engine, translated, writing
 from ringkey.gatekeeper.errors import (
+    DirectoryBusyError,
+    DirectoryFormatError,
+    DirectoryUnavailableError,
     ExtensionRefusedError,
     ImportRefusedError,
     PinKeyError,
     SealedPinError,
 )
+from ringkey.gatekeeper.migrations import HEAD
 from ringkey.gatekeeper.pinkey import load_pin_key
 from ringkey.gatekeeper.sealing import BrokenSealError, Sealer
 
 # Seconds to wait for another writer: an import of 100,000 rows takes about 3.
 PATIENCE = 10.0
+KIND = Kind(
+    "directory of extensions",
+    "ringkey.gatekeeper",
+    HEAD,
+    DirectoryUnavailableError,
+    DirectoryBusyError,
+    DirectoryFormatError,
+)
 
 _metadata = sa.MetaData()
 _extension = sa.Table(
@@ -94,7 +106,7 @@ class Directory:
         damaged, foreign, or of a newer ringkey.
         """
         sealer = Sealer(load_pin_key(key_path, path))
-        engine = open_engine(path, patience)
+        engine = open_engine(KIND, path, patience)
         directory = cls(engine, path, sealer)
         try:
             directory._check_key(key_path)
@@ -240,12 +252,12 @@ class Directory:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with translated(self._path), self._engine.connect() as connection:
+        with translated(KIND, self._path), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with translated(self._path), writing(self._engine) as connection:
+        with translated(KIND, self._path), writing(self._engine) as connection:
             yield connection
 
 

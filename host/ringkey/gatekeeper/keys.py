@@ -2,7 +2,8 @@
 
 One session of kept-alive connections.  Where there are several key servers, the one that
 answered last is asked first and the others after it.  A Kg once fetched is kept in
-memory, so that phones that are known register again while no key server answers.
+memory, so that phones that are known register again while no key server answers.  What a key
+server revokes is dropped, and refused from then on whoever is asked (changes.py).
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
@@ -31,8 +32,10 @@ from ringkey.gatekeeper.answers import (
     parse_key,
     parse_refusal,
     parse_status,
+    together,
 )
-from ringkey.site import files
+from ringkey.gatekeeper.changes import Follower
+from ringkey.gatekeeper.client_tls import reason
 
 # Entries of the cache, some 500 octets each: a site of 10,000 phones, each with an old key and a
 # new one while Km is being replaced.  Beyond it the key that was not used for longest goes.
@@ -53,20 +56,25 @@ RETRY_LAST = 30.0
 # Seconds in which nothing more is asked after every key server has failed: many phones that
 # register at once need not each wait for the same time-outs.
 QUIET = 1.0
+# Revoked g that are kept in mind, 100 octets each.  Those beyond are still refused, by the key
+# server that revoked them.
+MAX_REVOKED = 100_000
 
 _T = TypeVar("_T")
 Resolve = Callable[[str], str]
 StatusListener = Callable[[Status | None], None]
+RevokedListener = Callable[[set[bytes]], None]
+_Key = tuple[bytes, str, bytes | None]  # g, EXT, CVm
 
 
 class KeyClient:
     """Asks the key servers; `start` and `stop` belong to one event loop.
 
     servers: base URLs, "https://host:port", in order of preference, 1 or more; tls: a context with
-    the gatekeeper's certificate (see `client_tls`); resolve: turns a base URL into the one to use now,
+    the gatekeeper's certificate (see client_tls.py); resolve: turns a base URL into the one to use now,
     and may raise UserError; on_status: told of each Status that is new, and None when the last key
-    server has gone.  ready: an Event, set while a key server answers; tried: set once the first
-    answer or failure is there; lookups: questions asked for keys.
+    server has gone; on_revoked: told of g that were revoked.  ready: an Event, set while a key server
+    answers; tried: set once the first answer or failure is there; lookups: questions asked for keys.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class KeyClient:
         *,
         resolve: Resolve = str,
         on_status: StatusListener | None = None,
+        on_revoked: RevokedListener | None = None,
     ) -> None:
         if not servers:
             raise ValueError("no key server")
@@ -83,12 +92,19 @@ class KeyClient:
         self._tls = tls
         self._resolve = resolve
         self._on_status = on_status
+        self._on_revoked = on_revoked
         self._log = log.get("ringkey.gatekeeper.keys")
-        self._cache: OrderedDict[tuple[bytes, str], tuple[float, Found]] = OrderedDict()
-        self._running: dict[tuple[bytes, str], asyncio.Task[Outcome]] = {}
+        self._cache: OrderedDict[_Key, tuple[float, Found]] = OrderedDict()
+        self._running: dict[_Key, asyncio.Task[Outcome]] = {}
+        self._revoked: set[bytes] = set()
+        self._statuses: dict[str, Status] = {}
+        self._following: list[asyncio.Task[None]] = []
+        self._followers: list[Follower] = []
         self._session: aiohttp.ClientSession | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._again = asyncio.Event()
+        self._news = asyncio.Event()
         self._refreshing = asyncio.Lock()
         self._current = 0
         self._quiet_until = 0.0
@@ -102,18 +118,42 @@ class KeyClient:
 
     async def start(self) -> None:
         """Open the session, and begin to ask for the status until a key server answers."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=CONNECTIONS, keepalive_timeout=2 * REFRESH),
+        self._session = self._new_session()
+        self._watching = asyncio.create_task(self._watch(), name="key server status")
+        for server in self._servers:
+            follower = Follower(
+                server,
+                partial(self._resolve, server),
+                self._open_session,
+                self._take_revoked,
+                self._told,
+                on_connected=self._news.set,
+            )
+            self._followers.append(follower)
+            self._following.append(asyncio.create_task(follower.run(), name="key server changes"))
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=self._tls,
+                # One more of each server is its stream of changes.
+                limit=CONNECTIONS + len(self._servers),
+                keepalive_timeout=2 * REFRESH,
+            ),
             timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # MAX_ANSWER shall bound what is kept, not what is sent
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
-        self._watching = asyncio.create_task(self._watch(), name="key server status")
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise BadAnswerError("the key client was not started")
+        return self._session
 
     async def stop(self) -> None:
         """Close the session and forget every key; look-ups under way end as Unavailable."""
-        tasks: list[asyncio.Task[Any]] = [*self._running.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._following, *self._closing]
         if self._watching is not None:
             tasks.append(self._watching)
         for task in tasks:
@@ -123,34 +163,54 @@ class KeyClient:
         if self._session is not None:
             await self._session.close()
 
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Use `tls` for connections from now on; questions under way end on those they are on."""
+        self._tls = tls
+        old = self._session
+        if old is None:
+            return
+        self._session = self._new_session()
+        # What the old one still asks is over after ANSWER_TIMEOUT at the latest.
+        closing = asyncio.get_running_loop().create_task(_close_later(old), name="old key session")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
     @property
     def last_status(self) -> Status | None:
         """The Status that was heard last, None before the first; it outlives an outage."""
         return self._status
 
-    def cached(self, g: bytes, ext: str) -> Found | None:
-        """Return the key from memory, where it need not be asked for: fresh, or nobody to ask."""
-        entry = self._cache.get((g, ext))
+    @property
+    def following(self) -> int:
+        """How many key servers' streams of changes are open."""
+        return sum(follower.connected for follower in self._followers)
+
+    def cached(self, g: bytes, ext: str, cvm: bytes | None = None) -> Outcome | None:
+        """Return the answer from memory, where it need not be asked for: fresh, or nobody to ask."""
+        if g in self._revoked:
+            return Refused("revoked")
+        entry = self._cache.get((g, ext, cvm))
         if entry is None:
             return None
         asked, found = entry
         if self.ready.is_set() and time.monotonic() - asked > FRESH:
             return None
-        self._cache.move_to_end((g, ext))
+        self._cache.move_to_end((g, ext, cvm))
         return found
 
-    async def device_key(self, g: bytes, ext: str) -> Outcome:
+    async def device_key(self, g: bytes, ext: str, cvm: bytes | None = None) -> Outcome:
         """Return Kg of the 16 octets `g` for `ext`: Found, Refused or Unavailable; raises nothing.
 
-        Questions for the same (g, ext) at the same time are one question.
+        cvm: the check value of the Km that it is to come from, where that is known.  Questions for
+        the same at the same time are one question.
         """
-        key = (g, ext)
-        found = self.cached(g, ext)
+        key = (g, ext, cvm)
+        found = self.cached(g, ext, cvm)
         if found is not None:
             return found
         task = self._running.get(key)
         if task is None:
-            task = asyncio.create_task(self._look_up(g, ext), name="key look-up")
+            task = asyncio.create_task(self._look_up(key), name="key look-up")
             self._running[key] = task
             task.add_done_callback(lambda _: self._running.pop(key, None))
         try:
@@ -170,15 +230,22 @@ class KeyClient:
 
     # What is behind it
 
-    async def _look_up(self, g: bytes, ext: str) -> Outcome:
-        key = (g, ext)
+    async def _look_up(self, key: _Key) -> Outcome:
+        g, ext, cvm = key
         self.lookups += 1
         outcome: Outcome = Unavailable("no key server answered a moment ago")
         if time.monotonic() >= self._quiet_until:
             query = {"g": g.hex(), "ext": ext}
+            if cvm is not None:
+                query["cvm"] = cvm.hex()
             outcome = await self._ask("/keys/kkg.json", query, lambda body: parse_key(body, g))
+        if isinstance(outcome, Found) and cvm not in (None, outcome.cvm):
+            # A key server that does not know of generations yet; this one is not what was asked for.
+            outcome = Refused("not-issued")
         if isinstance(outcome, Found) and not await self._vouched(outcome):
             outcome = Unavailable("the key's check value is none that the key server says it has")
+        if g in self._revoked:  # while we asked
+            return Refused("revoked")
         if isinstance(outcome, Found):
             self._cache[key] = (time.monotonic(), outcome)
             self._cache.move_to_end(key)
@@ -220,7 +287,7 @@ class KeyClient:
                 reasons.append(str(error))
                 continue
             except (aiohttp.ClientError, BadAnswerError, OSError, TimeoutError) as error:
-                reasons.append(f"{server}: {_reason(error)}")
+                reasons.append(f"{server}: {reason(error)}")
                 continue
             if isinstance(answer, Refused) and answer.code == "not-issued":
                 # Another one with the same seed may have issued it.
@@ -236,9 +303,7 @@ class KeyClient:
         return Unavailable("; ".join(reasons))
 
     async def _get(self, url: str, query: dict[str, str]) -> tuple[int, bytes]:
-        if self._session is None:
-            raise BadAnswerError("the key client was not started")
-        async with self._session.get(url, params=query, allow_redirects=False) as response:
+        async with self._open_session().get(url, params=query, allow_redirects=False) as response:
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -251,6 +316,7 @@ class KeyClient:
         pause = RETRY_FIRST
         while True:
             self._again.clear()
+            self._news.clear()
             try:
                 there = await self._refresh()
             except Exception as error:
@@ -265,7 +331,10 @@ class KeyClient:
                     await asyncio.wait_for(self._again.wait(), REFRESH)
             else:
                 # With jitter: gatekeepers that lost one key server together do not ask together.
-                await asyncio.sleep(max(QUIET, pause) * random.uniform(0.75, 1.25))  # noqa: S311
+                # A stream that is there again says that its key server is, sooner than any pause.
+                wait = max(QUIET, pause) * random.uniform(0.75, 1.25)  # noqa: S311
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), wait)
                 pause = min(2 * pause, RETRY_LAST)
 
     async def _refresh(self) -> bool:
@@ -280,51 +349,68 @@ class KeyClient:
                 self._on_status(None)
             self.ready.clear()
             return False
-        came_back = not self.ready.is_set()
-        self.ready.set()
-        if came_back or answer != self._status:
-            self._status = answer
-            self._log.info(
-                "key_server_ready",
-                server=self._servers[self._current],
-                suite=answer.suite.name,
-                cvm=[value.hex() for value in answer.check_values],
-            )
-            if self._on_status is not None:
-                self._on_status(answer)
+        first = self._servers[self._current]
+        self._statuses[first] = answer
+        # Now, and once more when the others have answered, or have not in their time.
+        self._publish(first)
+        others = [server for server in self._servers if server != first]
+        for server, status in zip(others, await asyncio.gather(*map(self._ask_one, others)), strict=True):
+            if status is not None:
+                self._statuses[server] = status
+        self._publish(first)
         return True
 
+    def _publish(self, first: str) -> None:
+        """Tell whoever listens what the key servers say together, where that is new.
 
-def client_tls(ca: Path, certificate: Path, private_key: Path) -> ssl.SSLContext:
-    """Return a context that shows `certificate` and believes the root `ca` only (PEM files).
+        What one that is away said last stays: only itself can end a generation of its own.
+        """
+        more = [status for server, status in self._statuses.items() if server != first]
+        answer = together(self._statuses[first], more)
+        came_back = not self.ready.is_set()
+        self.ready.set()
+        if not came_back and answer == self._status:
+            return
+        self._status = answer
+        self._log.info(
+            "key_server_ready",
+            server=first,
+            suite=answer.suite.name,
+            cvm=[value.hex() for value in answer.check_values],
+        )
+        if self._on_status is not None:
+            self._on_status(answer)
 
-    Raises UserError where a file is missing, damaged, or the private key readable for others.
-    """
-    files.check_secret(private_key, "the gatekeeper's private key")
-    roots = files.read(ca, "the key server's root certificate")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    async def _ask_one(self, server: str) -> Status | None:
+        try:
+            status, body = await self._get(self._resolve(server) + "/status.json", {})
+            return parse_status(body) if status == 200 else None
+        except (UserError, aiohttp.ClientError, BadAnswerError, OSError, TimeoutError):
+            return None
+
+    def _told(self) -> None:
+        """Ask for the status now: a key server has said that it is another."""
+        self._again.set()
+        self._news.set()
+
+    def _take_revoked(self, found: list[bytes]) -> None:
+        """Drop keys that are revoked, and have their registrations ended."""
+        new = set(found) - self._revoked
+        if not new:
+            return
+        if len(self._revoked) + len(new) <= MAX_REVOKED:
+            self._revoked |= new
+        else:
+            self._log.error("too_many_revoked", kept=len(self._revoked), limit=MAX_REVOKED)
+        for key in [key for key in self._cache if key[0] in new]:
+            del self._cache[key]
+        self._log.info("keys_revoked", count=len(new))
+        if self._on_revoked is not None:
+            self._on_revoked(new)
+
+
+async def _close_later(session: aiohttp.ClientSession) -> None:
     try:
-        context.load_verify_locations(cadata=roots.decode("ascii"))
-    except (ssl.SSLError, ValueError):
-        raise UserError(f"{ca} is no certificate in PEM", f"openssl x509 -in {ca} -noout -text") from None
-    try:
-        context.load_cert_chain(certificate, private_key)
-    except (ssl.SSLError, OSError) as error:
-        raise UserError(
-            f"{certificate} and {private_key} are not the gatekeeper's certificate and key: {_reason(error)}",
-            f"openssl x509 -in {certificate} -noout -text",
-        ) from None
-    return context
-
-
-def _reason(error: BaseException) -> str:
-    """Say what went wrong in a few words: never more than the error's own text."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        inner = error.certificate_error
-        return f"its certificate is not accepted: {getattr(inner, 'verify_message', inner)}"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or type(error.os_error).__name__
-    return str(error) or type(error).__name__
+        await asyncio.sleep(ANSWER_TIMEOUT)
+    finally:
+        await session.close()

@@ -32,14 +32,14 @@ class Lookups:
         self._budget = budget
         self._log = log.get("ringkey.gatekeeper.lookups")
 
-    def at_once(self, ext: str, g: bytes) -> Lookup | None:
-        """Return the answer where the key is in memory, else None: then `ask`."""
-        found = self._keys.cached(g, ext)
+    def at_once(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup | None:
+        """Return the answer where it is in memory, else None: then `ask`."""
+        found = self._keys.cached(g, ext, cvm)
         return None if found is None else self._answer(ext, found, fetched=False)
 
-    async def ask(self, ext: str, g: bytes) -> Lookup:
+    async def ask(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup:
         """Return the answer, with the key from the key server."""
-        return self._answer(ext, await self._keys.device_key(g, ext), fetched=True)
+        return self._answer(ext, await self._keys.device_key(g, ext, cvm), fetched=True)
 
     def _answer(self, ext: str, outcome: Outcome, *, fetched: bool) -> Lookup:
         try:

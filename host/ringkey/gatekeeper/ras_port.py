@@ -131,27 +131,27 @@ class RasPort:
         while (event := self._registrar.next_event()) is not None:
             self._on_event(event)
             if event[0] == "lookup":
-                self._look_up(*event[1:4])
+                self._look_up(event[1], event[2], event[3], event[6])
         if self._transport is not None and not self._transport.is_closing():
             for data, address in self._registrar.datagrams_to_send():
                 self._transport.sendto(data, address)
         self._arm()
 
-    def _look_up(self, ticket: int, ext: str, g: bytes) -> None:
-        answer = self._lookups.at_once(ext, g)
+    def _look_up(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
+        answer = self._lookups.at_once(ext, g, cvm)
         if answer is None and len(self._tasks) >= MAX_TASKS:
             answer = Lookup(available=False)
         if answer is not None:
             self._provide(ticket, answer)
             return
-        task = asyncio.create_task(self._ask(ticket, ext, g), name="look-up")
+        task = asyncio.create_task(self._ask(ticket, ext, g, cvm), name="look-up")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, ticket: int, ext: str, g: bytes) -> None:
+    async def _ask(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
         answer = Lookup(available=False)
         try:
-            answer = await self._lookups.ask(ext, g)
+            answer = await self._lookups.ask(ext, g, cvm)
         except Exception as error:
             # A bug of ours.  Its text may hold anything, its type does not.
             self._log.error("lookup_failed", ext=ext, reason=type(error).__name__)

@@ -4,7 +4,9 @@ import asyncio
 import errno
 import secrets
 import socket
+import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,14 +18,16 @@ from ringkey import log
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, Addresses, place
 from ringkey.gatekeeper.answers import Status
-from ringkey.gatekeeper.control import ControlServer
+from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.directory import Directory
-from ringkey.gatekeeper.keys import KeyClient, client_tls
+from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.signalling import Signalling
+from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, resolve_url
+from ringkey.site.control import ControlServer
 
 # Seconds that a start waits for the first word of a key server: a phone that asks before it is
 # left to its next try.
@@ -49,6 +53,7 @@ class GatekeeperService:
         self._ras: RasPort | None = None
         self._signalling: Signalling | None = None
         self._control: ControlServer | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._check_values: tuple[bytes, ...] = ()
         self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
 
@@ -65,6 +70,9 @@ class GatekeeperService:
 
     async def stop(self) -> None:
         """Close everything; safe at any time, and twice."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         parts = (self._control, self._ras, self._signalling, self._keys)
         self._control = self._ras = self._signalling = self._keys = None
         for part in parts:
@@ -92,23 +100,43 @@ class GatekeeperService:
             "key_server": "ready" if self._keys.ready.is_set() else "does not answer",
             "cvm": [value.hex() for value in self._check_values],
             "lookups": self._keys.lookups,
+            "changes": f"{self._keys.following} of {len(self._config.key_servers)} key servers followed",
             "datagrams": 0 if self._ras is None else self._ras.received,
         }
+
+    def reload(self) -> None:
+        """Show the certificate that is on disk now to key servers; open connections stay.
+
+        Raises UserError where it cannot be used, and then nothing has changed.
+        """
+        tls = self._tls()
+        if self._keys is not None:
+            self._keys.renew(tls)
+        certificates.warn((self._config.certificate,), self._config.key_server_ca, self._log)
+
+    def _tls(self) -> ssl.SSLContext:
+        config = self._config
+        with suppress(OSError):
+            certificates.finish(config.certificate, config.private_key)
+        return client_tls(config.key_server_ca, config.certificate, config.private_key)
 
     async def _start(self) -> None:
         config = self._config
         control = ControlServer(
-            self._site.run, {"registrations": self._tell_registrations, "end": self._end_registration}
+            self._site.run,
+            "gatekeeper",
+            {"registrations": self._tell_registrations, "end": self._end_registration},
         )
         await control.start()  # first: it finds out whether another gatekeeper of this site runs
         self._control = control
-        tls = client_tls(config.key_server_ca, config.certificate, config.private_key)
+        tls = self._tls()
         self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
         self._keys = KeyClient(
             config.key_servers,
             tls,
             resolve=lambda url: resolve_url(url, self._site),
             on_status=self._new_status,
+            on_revoked=self._end_revoked,
         )
         self._signalling = await self._listen()
         # The registrar wants the RAS port's number, which is only known once that is open.
@@ -132,10 +160,18 @@ class GatekeeperService:
             await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)
         await self._ras.start(config.listen, config.port)
         ras, signalling = self._ras.address[1], self._signalling.port
-        settings.addresses = Addresses(config.listen, config.advertise, ras, signalling)
+        settings.addresses = Addresses(
+            config.listen,
+            config.advertise,
+            config.advertise_port or ras,
+            config.advertise_signalling_port or signalling,
+        )
         if config.multicast:
             await self._ras.join_multicast(config.listen)
         self.ports = {"ras": ras, "signalling": signalling}
+        self._watch = asyncio.create_task(
+            certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
+        )
         self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
 
     async def _listen(self) -> Signalling:
@@ -170,7 +206,19 @@ class GatekeeperService:
         """Take the check values in force; they stay those while the key server is away."""
         if status is not None and self._registrar is not None:
             self._check_values = status.check_values
-            self._registrar.set_site(status.check_values, status.servers)
+            self._registrar.set_site(status.check_values, status.servers, status.current)
+            # A generation that is out of force: its phones fetch new keys at their next GRQ.
+            self._end_all(lambda held: held.cvm not in status.check_values, "reregistrationRequired")
+
+    def _end_revoked(self, found: set[bytes]) -> None:
+        """End the registrations with keys that were revoked: their users log in again, if they may."""
+        self._end_all(lambda held: held.g in found, "securityDenial")
+
+    def _end_all(self, ends: Callable[[Held], bool], reason: str) -> None:
+        if self._registrar is None or self._ras is None:
+            return
+        for held in [held for held in self._registrar.held() if ends(held)]:
+            self._ras.end_registration(held.ext, reason)
 
     def _psk(self, identity: str) -> bytes | None:
         return None if self._registrar is None else self._registrar.psk(identity)
@@ -198,6 +246,7 @@ class GatekeeperService:
             "ext": held.ext,
             "source": place(held.source),
             "suite": held.suite.name,
+            "cvm": held.cvm.hex(),
             "seconds": (now - held.since) // 1000,
             "expires_in": (held.expires - now) // 1000,
             "channel": None if self._signalling is None else self._signalling.cipher(held.sid),

@@ -15,7 +15,7 @@ def for_phone(suite: Suite, cvm: bytes, key: DeviceKey, gatekeepers: tuple[tuple
 
 def length_for_phone(suite: Suite, cvm: bytes, gatekeepers: tuple[tuple[str, int], ...]) -> int:
     """Return how many octets a `kkg.txt` has, without a key being issued for it."""
-    return len(for_phone(suite, cvm, DeviceKey(bytes(NONCE), bytes(suite.key)), gatekeepers).encode())
+    return len(for_phone(suite, cvm, DeviceKey(bytes(NONCE), bytes(suite.key), cvm), gatekeepers).encode())
 
 
 def for_gatekeeper(suite: Suite, cvm: bytes, key: DeviceKey) -> dict[str, object]:
@@ -30,7 +30,10 @@ def for_gatekeeper(suite: Suite, cvm: bytes, key: DeviceKey) -> dict[str, object
 
 
 def status(suite: Suite, cvms: tuple[bytes, ...], servers: tuple[bytes, ...]) -> dict[str, object]:
-    """Return `status.json`: the check values, and the server ids of g, that this key server answers for."""
+    """Return `status.json`: the check values, and the server ids of g, that this key server answers for.
+
+    cvms: that of new keys first.
+    """
     return {
         "version": JSON_VERSION,
         "suite": suite.name,

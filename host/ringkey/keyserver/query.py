@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from ras.keys import MAX_EXT, NONCE, ext_digits
+from ras.keys import CVM, MAX_EXT, NONCE, ext_digits
 
 # Characters.  MAC addresses, IMEIs and makers' serial numbers are well below.
 MAX_SERIAL = 64
 _SERIAL = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_SERIAL}}}")
 _HEX = re.compile(rf"[0-9A-Fa-f]{{{2 * NONCE}}}")
+_CVM = re.compile(rf"[0-9A-Fa-f]{{{2 * CVM}}}")
 
 
 class Malformed(Exception):
@@ -41,8 +42,11 @@ class Values(dict[str, list[str]]):
 def extension(query: Query) -> str | None:
     """Return `ext`, 1 to 20 digits, or None where it is not given; raises Malformed."""
     text = _one(query, "ext")
-    if text is None:
-        return None
+    return None if text is None else parse_extension(text)
+
+
+def parse_extension(text: str) -> str:
+    """Return `text` where it is 1 to 20 digits, else raise Malformed."""
     try:
         ext_digits(text)
     except ValueError:
@@ -53,18 +57,47 @@ def extension(query: Query) -> str | None:
 def serial(query: Query) -> str | None:
     """Return `serial`, or None where it is not given; raises Malformed."""
     text = _one(query, "serial")
-    if text is not None and not _SERIAL.fullmatch(text):
+    return None if text is None else parse_serial(text)
+
+
+def parse_serial(text: str) -> str:
+    """Return `text` where it is a serial number, else raise Malformed."""
+    if not _SERIAL.fullmatch(text):
         raise Malformed(f"serial: 1 to {MAX_SERIAL} letters, digits and . _ : -")
+    return text
+
+
+def word(query: Query, name: str) -> str | None:
+    """Return parameter `name`, a model or a group, or None where it is not given; raises Malformed."""
+    text = _one(query, name)
+    if text is not None and not _SERIAL.fullmatch(text):
+        raise Malformed(f"{name}: 1 to {MAX_SERIAL} letters, digits and . _ : -")
     return text
 
 
 def g(query: Query) -> bytes | None:
     """Return `g`, 16 octets given as 32 hex digits, or None; raises Malformed."""
     text = _one(query, "g")
-    if text is None:
-        return None
+    return None if text is None else parse_g(text)
+
+
+def parse_g(text: str) -> bytes:
+    """Return the 16 octets of 32 hex digits; raises Malformed."""
     if not _HEX.fullmatch(text):
         raise Malformed(f"g: {2 * NONCE} hex digits")
+    return bytes.fromhex(text)
+
+
+def check_value(query: Query) -> bytes | None:
+    """Return `cvm`, 3 octets given as 6 hex digits, or None; raises Malformed."""
+    text = _one(query, "cvm")
+    return None if text is None else parse_check_value(text)
+
+
+def parse_check_value(text: str) -> bytes:
+    """Return the 3 octets of 6 hex digits; raises Malformed."""
+    if not _CVM.fullmatch(text):
+        raise Malformed(f"cvm: {2 * CVM} hex digits")
     return bytes.fromhex(text)
 
 

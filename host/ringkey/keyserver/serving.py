@@ -4,43 +4,51 @@ aiohttp does HTTP; here is what stands around it: how many may come, how long th
 what of it goes into the log.
 """
 
-import asyncio
 import errno
+import socket
 import ssl
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from ringkey import log
 from ringkey.errors import UserError
+from ringkey.keyserver.gate import STOP, Gate
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# Each costs some 60 KiB with its TLS state; a Pi has room for these and no phone holds one long.
-MAX_CONNECTIONS = 1000
 # Octets.  The longest request line with a meaning, /keys/kkg.txt with all its parameters, has
 # under 200; headers of HTTP libraries are as small.
 MAX_LINE = 2048
 MAX_FIELD = 2048
 MAX_HEADERS = 32
-# Seconds until TLS stands: an ESP32 takes 2 to 4.
-HANDSHAKE = 15.0
-# Seconds that requests under way are given at a stop; none takes longer than a write to disk.
-STOP = 2.0
-# Octets of a request's body: no method here takes one.
+# Octets of a request's body for phones: none of their methods takes one.
 MAX_BODY = 1024
+# Connections that the kernel holds while this process is busy.
+BACKLOG = 256
+
+# Handshakes that failed since the process began, by OpenSSL's word for why, of which it has some hundred.
+TLS_REFUSED: Counter[str] = Counter()
+
+# Set in a request whose handler has logged who asked for what, and how it ended.
+SAID = web.RequestKey("said", bool)
 
 _log = log.get("ringkey.keyserver.tls")
+_access_log = log.get("ringkey.keyserver.http")
 
 
 class AccessLog(AbstractAccessLogger):
-    """aiohttp's access log as an event: the path without its query, which names an extension."""
+    """aiohttp's access log as an event: the path without its query, which names an extension.
+
+    A request that a handler has put on record itself (`request[SAID] = True`) has no second line: a
+    tenth of what a key file costs is one line of log.
+    """
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Log one request that was answered after `time` seconds."""
-        log.get(self.logger.name).info(
+        if isinstance(request, web.Request) and SAID in request:
+            return
+        _access_log.info(
             "request",
             source=request.remote,
             method=request.method,
@@ -59,7 +67,7 @@ class Listener:
 
     def __init__(self, app: web.Application, context: ssl.SSLContext, *, idle: float) -> None:
         self._context = context
-        self._server: asyncio.Server | None = None
+        self._gate: Gate | None = None
         self._runner = web.AppRunner(
             app,
             access_log_class=AccessLog,
@@ -78,53 +86,44 @@ class Listener:
         handler = self._runner.server
         if handler is None:
             raise RuntimeError("aiohttp has made no server")
-        made: Callable[[], asyncio.Protocol] = handler
-
-        def accept() -> asyncio.Protocol:
-            if len(handler.connections) >= MAX_CONNECTIONS:
-                _log.warning("too_many_connections", limit=MAX_CONNECTIONS)
-                return _Turned()
-            return made()
-
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                accept,
-                host,
-                port,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE,
-                # A close that nobody answers must not hold up a stop.
-                ssl_shutdown_timeout=STOP,
-                backlog=256,
-                reuse_address=True,
-            )
+            self._gate = Gate(_listening(host, port), handler, self._context)
         except OSError as e:
             await self._runner.cleanup()
-            raise _cannot_listen(host, port, e) from None
-        return int(self._server.sockets[0].getsockname()[1])
+            raise cannot_listen(host, port, e) from None
+        return self._gate.port
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, those still in their handshake among them."""
+        return 0 if self._gate is None else self._gate.connections
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Use `context` for every connection from now on; those that are open stay as they are."""
+        self._context = context
+        if self._gate is not None:
+            self._gate.context = context
 
     async def stop(self) -> None:
         """Stop listening, let requests under way end, close what is left."""
-        if self._server is not None:
-            self._server.close()
+        if self._gate is not None:
+            await self._gate.stop()
         await self._runner.cleanup()
-        self._server = None
+        self._gate = None
 
 
-class _Turned(asyncio.Protocol):
-    """A connection over the limit: closed at once."""
+class Context(ssl.SSLContext):
+    """A server's context.  on_refused: told of each handshake that fails, as far as is known why."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
+    on_refused: Callable[..., None] | None = None
 
 
-def server_context(certificate: str, private_key: str, client_ca: str | None = None) -> ssl.SSLContext:
+def server_context(certificate: str, private_key: str, client_ca: str | None = None) -> Context:
     """Return a context for TLS 1.2 and 1.3; with `client_ca`, clients must show a certificate of it.
 
     Raises UserError where the files are not what they should be.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = Context(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # For 1.2: forward secrecy and AEAD only, which Mbed TLS on a phone has.  1.3 has nothing else.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
@@ -154,11 +153,24 @@ class _Recorded(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as e:
-            _log.warning("tls_refused", reason=e.reason, detail=getattr(e, "verify_message", None))
+            detail = getattr(e, "verify_message", None)
+            TLS_REFUSED[e.reason or "none"] += 1
+            _log.warning("tls_refused", reason=e.reason, detail=detail)
+            told = getattr(self.context, "on_refused", None)
+            if told is not None:
+                told(reason=e.reason, detail=detail)
             raise
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> UserError:
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    found.setblocking(False)
+    return found
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> UserError:
+    """Return the error for a port that cannot be listened on."""
     where = f"port {port} of {host}"
     if error.errno == errno.EADDRINUSE:
         return UserError(f"{where} is taken by another process", f"ss -ltnp 'sport = :{port}'")

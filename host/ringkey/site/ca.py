@@ -78,21 +78,24 @@ def new_root(name: str, now: datetime | None = None) -> Pair:
     return Pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def server(root: Pair, names: tuple[str, ...], life: timedelta = LEAF_LIFE) -> Pair:
+def server(
+    root: Pair, names: tuple[str, ...], life: timedelta = LEAF_LIFE, now: datetime | None = None
+) -> Pair:
     """Return a key server's certificate for DNS names and IP addresses, at least one.
 
-    Raises UserError for a name that is neither.
+    life: from `now` on, or else from the root's birth; never beyond the root's end.  Raises
+    UserError for a name that is neither.
     """
     if not names:
         raise UserError("a server's certificate needs a name or an IP address", "ringkey init --help")
     alternatives: list[x509.GeneralName] = [_general_name(name) for name in names]
-    return _leaf(root, names[0], alternatives, ExtendedKeyUsageOID.SERVER_AUTH, life)
+    return _leaf(root, names[0], alternatives, ExtendedKeyUsageOID.SERVER_AUTH, _end(root, life, now))
 
 
-def gatekeeper(root: Pair, name: str, life: timedelta = LEAF_LIFE) -> Pair:
-    """Return the certificate that gatekeeper `name` shows to the key server."""
+def gatekeeper(root: Pair, name: str, life: timedelta = LEAF_LIFE, now: datetime | None = None) -> Pair:
+    """Return the certificate that gatekeeper `name` shows to the key server; life: as for a server's."""
     role = x509.UniformResourceIdentifier(GATEKEEPER_ROLE + name)
-    return _leaf(root, f"gatekeeper {name}", [role], ExtendedKeyUsageOID.CLIENT_AUTH, life)
+    return _leaf(root, f"gatekeeper {name}", [role], ExtendedKeyUsageOID.CLIENT_AUTH, _end(root, life, now))
 
 
 def check_name(name: str) -> str:
@@ -106,12 +109,12 @@ def _leaf(
     name: str,
     alternatives: list[x509.GeneralName],
     purpose: x509.ObjectIdentifier,
-    life: timedelta,
+    end: datetime,
 ) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = root.certificate
     born = issuer.not_valid_before_utc
-    builder = _builder(_name(name), issuer.subject, key.public_key(), born, born + life)
+    builder = _builder(_name(name), issuer.subject, key.public_key(), born, end)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(sign_certificates=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -121,6 +124,11 @@ def _leaf(
         x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
     )
     return Pair(builder.sign(root.key, hashes.SHA256()), key)
+
+
+def _end(root: Pair, life: timedelta, now: datetime | None) -> datetime:
+    start = root.certificate.not_valid_before_utc if now is None else now.replace(microsecond=0)
+    return min(start + life, root.certificate.not_valid_after_utc)
 
 
 def _builder(

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ras.address import join_address
 from ras.errors import RemoteProtocolError
 from ras.generator import NO_SERVER, SERVER_ID
-from ras.keyfile import MAX_GATEKEEPERS, join_address, split_address
+from ras.hostport import split_address
 from ras.keys import SUITES, Suite
+from ras.record import MAX_GATEKEEPERS
 
 from ringkey.errors import UserError
 from ringkey.site import files, runtime
+from ringkey.site import keyserver_tables as tables
 from ringkey.site.table import Table
 
 FILE = "ringkey.toml"
@@ -79,7 +82,10 @@ class KeyServerConfig:
     server_id: octets 0-5 of every g; peers: ids of key servers that share the seed; names: what
     the certificate is made out to; gatekeepers: (host, port) for key files, port 0 where this
     site's own gatekeeper shall be asked which it has; allow_phone_g: accept a g that a phone
-    chose; allow_unnamed: accept a request without EXT.
+    chose; allow_unnamed: accept a request without EXT; seed: the sealed seeds; seed_key: the file
+    with the key that they are sealed under, where that is neither a credential nor a passphrase;
+    register: SQLite file of the issued keys; audit: the trail that it is made from; files, uploads,
+    scopes, enrolment, admin: the tables below it (keyserver_tables.py).
     """
 
     listen: str
@@ -96,7 +102,15 @@ class KeyServerConfig:
     private_key: Path
     client_ca: Path
     seed: Path
+    seed_key: Path
     counter: Path
+    register: Path
+    audit: Path
+    files: tables.FilesConfig
+    uploads: tables.UploadsConfig
+    scopes: tables.Scopes
+    enrolment: tables.EnrolmentConfig
+    admin: tables.AdminConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +118,15 @@ class GatekeeperConfig:
     """`[gatekeeper]`.
 
     listen: IP address; port: RAS, UDP; signalling_port: TLS-PSK, TCP; multicast: answer GRQ to
-    224.0.1.41:1718 too; advertise: IP address that phones are told for signalling, None for the
-    one their datagram came to; identifier: its gatekeeperIdentifier; key_servers: base URLs of
-    Advanced Secure File Services, in order of preference, port 0 for the one of this site;
-    key_server_ca: the root that signed them; certificate, private_key: what the gatekeeper shows
-    there; directory: SQLite file; pin_key: the key that PINs are sealed under; time_to_live:
-    seconds; suites: names, the ones it accepts; alternates: (host, port) of other gatekeepers;
-    icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end).
+    224.0.1.41:1718 too; advertise: IP address that phones are told for RAS and signalling, None
+    for the one their datagram came to; advertise_port, advertise_signalling_port: the ports they
+    are told, 0 for those above (a router or a relay in between may have others); identifier: its
+    gatekeeperIdentifier; key_servers: base URLs of Advanced Secure File Services, in order of
+    preference, port 0 for the one of this site; key_server_ca: the root that signed them;
+    certificate, private_key: what the gatekeeper shows there; directory: SQLite file; pin_key:
+    the key that PINs are sealed under; time_to_live: seconds; suites: names, the ones it accepts;
+    alternates: (host, port) of other gatekeepers; icv_from_kg: accept a GRQ signed under Kr
+    (protocol.md section 4, at its end).
     """
 
     listen: str
@@ -118,6 +134,8 @@ class GatekeeperConfig:
     signalling_port: int
     multicast: bool
     advertise: str | None
+    advertise_port: int
+    advertise_signalling_port: int
     identifier: str
     key_servers: tuple[str, ...]
     key_server_ca: Path
@@ -190,7 +208,15 @@ def _keyserver(table: Table) -> KeyServerConfig:
         private_key=table.path("private_key", "keyserver/server.key"),
         client_ca=table.path("client_ca", "ca/root.crt"),
         seed=table.path("seed", "keyserver/seed"),
+        seed_key=table.path("seed_key", "keyserver/seed.key"),
         counter=table.path("counter", "keyserver/counter"),
+        register=table.path("register", "keyserver/register.db"),
+        audit=table.path("audit", "keyserver/audit.jsonl"),
+        files=tables.read_files(table.table("files")),
+        uploads=tables.read_uploads(table.table("uploads")),
+        scopes=tables.read_scopes(table.table("scopes")),
+        enrolment=tables.read_enrolment(table.table("enrolment"), table.file.parent / "keyserver"),
+        admin=tables.read_admin(table.table("admin")),
     )
     if config.port and config.port == config.advanced_port:
         raise table.error("advanced_port", "the same as port")
@@ -212,6 +238,8 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         signalling_port=table.port("signalling_port", 1300),
         multicast=table.flag("multicast", True),
         advertise=table.ip("advertise") if "advertise" in table else None,
+        advertise_port=table.port("advertise_port", 0),
+        advertise_signalling_port=table.port("advertise_signalling_port", 0),
         # 128 characters: H.225.0, GatekeeperIdentifier.
         identifier=table.text("identifier", "ringkey", longest=128),
         key_servers=_urls(table, "key_servers"),

@@ -5,6 +5,7 @@ directory is synced: a crash or a full disk at any moment leaves the old file or
 """
 
 import contextlib
+import glob
 import os
 import secrets
 import shlex
@@ -42,6 +43,13 @@ def write(path: Path, data: bytes, mode: int = SECRET) -> None:
             temporary.unlink()
         raise
     sync_directory(path.parent)
+
+
+def sweep(path: Path) -> None:
+    """Remove what writes of `path` that were cut short have left; only for whoever alone writes it."""
+    for name in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}"):
+        with contextlib.suppress(OSError):
+            name.unlink()
 
 
 def sync_directory(path: Path) -> None:

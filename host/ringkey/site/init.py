@@ -14,18 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ras.address import join_address
 from ras.generator import SERVER_ID
-from ras.keyfile import join_address
-from ras.keys import Suite, check_value, master_key
+from ras.keys import Suite
 
 from ringkey.errors import UserError
 from ringkey.site import ca, files
-from ringkey.site.config import FILE, MAX_NAMES, Site
+from ringkey.site.config import FILE, MAX_NAMES, KeyServerConfig, Site
 
-# Octets of a drawn seed: as strong as suite sha256's Km; protocol.md wants 16 or more.
-SEED = 32
 PIN_KEY = 32  # octets: an AES-256 key, as the gatekeeper's directory wants it
-_OWN = (FILE, "ca", "keyserver", "gatekeeper", "phone", "run")
+_OWN = (FILE, "ca", "files", "gatekeeper", "keyserver", "phone", "run", "templates")
+# Directories of a further key server.
+_OF_KEY_SERVER = ("ca", "files", "keyserver", "run", "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +40,25 @@ class Made:
     advertised: str
 
 
-# Given by the caller, since the counter's format is the key server's and sites know no services.
-NewCounter = Callable[[Path, bytes], None]
+# Given by the caller, since these formats are the key server's and sites know no services.
+# new_key_server(directory, server id, suite) writes the sealed seed and the first counter there,
+# and returns CVm.
+NewKeyServer = Callable[[Path, bytes, Suite], bytes]
 
 
 def create(
     directory: Path,
     names: tuple[str, ...],
     suite: Suite,
-    new_counter: NewCounter,
+    new_key_server: NewKeyServer,
     *,
     force: bool = False,
 ) -> Made:
     """Make a site in `directory`, which must not exist or be empty, and say what was made.
 
     names: DNS names and IP addresses of the key server, the first one being the one that key
-    files name as gatekeeper; none means this machine's own.  new_counter(path, server_id) writes
-    the key generating agent's first counter file.  With `force` the directory may hold other
-    things; nothing that is there is ever replaced or erased.
+    files name as gatekeeper; none means this machine's own.  With `force` the directory may hold
+    other things; nothing that is there is ever replaced or erased.
 
     Raises UserError, and then has made nothing.
     """
@@ -68,18 +69,16 @@ def create(
     if len(names) > MAX_NAMES:
         raise UserError(f"more than {MAX_NAMES} names", "ringkey init --help", usage=True)
     server_id = _server_id()
-    seed = secrets.token_bytes(SEED)
     temporary = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        _build(
+        cvm = _build(
             temporary,
             names=names,
             suite=suite,
             server_id=server_id,
             advertised=advertised,
-            seed=seed,
-            new_counter=new_counter,
+            new_key_server=new_key_server,
         )
         _put(temporary, directory)
     except OSError as e:
@@ -88,8 +87,55 @@ def create(
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    cvm = check_value(suite, master_key(suite, seed))
     return Made(Site(directory), suite, cvm, server_id, names, advertised)
+
+
+def create_another(
+    directory: Path, site: Site, config: KeyServerConfig, names: tuple[str, ...], ports: tuple[int, int, int]
+) -> bytes:
+    """Make a further key server of `site` in `directory`, which must not exist; returns its server id.
+
+    It has the site's root certificate and one of its own that the root has signed, but no seed: that
+    is entered there.  names: DNS names and IP addresses of it, at least one; ports: for phones,
+    for gatekeepers, and for health and metrics.  Raises UserError, and then has made nothing.
+    """
+    directory = directory.absolute()
+    _check_free(directory, force=False)
+    authority = ca.load(
+        files.read(site.root_certificate, "root certificate"),
+        files.read_secret(site.root / "ca" / "root.key", "the root's private key"),
+    )
+    server = ca.server(authority, names)
+    # Drawn: the machine that it will run on is another one.
+    server_id = _drawn_id()
+    known = (config.server_id, *config.peers)
+    temporary = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        for path in (temporary, *(temporary / name for name in _OF_KEY_SERVER)):
+            path.mkdir(mode=files.PRIVATE_DIRECTORY)
+        files.write(temporary / "ca" / "root.crt", authority.certificate_pem(), files.PUBLIC)
+        files.write(temporary / "keyserver" / "server.crt", server.certificate_pem(), files.PUBLIC)
+        files.write(temporary / "keyserver" / "server.key", server.key_pem())
+        text = _HEAD + _KEYSERVER.format(
+            port=ports[0],
+            advanced_port=ports[1],
+            admin_port=ports[2],
+            server_id=server_id.hex(":"),
+            names=_quoted(*names),
+            suite=config.suite.name,
+            peers=_quoted(*(one.hex(":") for one in known)),
+            gatekeeper=_quoted(*(join_address(*address) for address in config.gatekeepers)),
+        )
+        files.write(temporary / FILE, text.encode())
+        _put(temporary, directory)
+    except OSError as e:
+        raise UserError(
+            f"cannot make a key server in {directory}: {e.strerror}", f"ls -ld {directory.parent}"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return server_id
 
 
 def _check_free(directory: Path, *, force: bool) -> None:
@@ -118,10 +164,9 @@ def _build(
     suite: Suite,
     server_id: bytes,
     advertised: str,
-    seed: bytes,
-    new_counter: NewCounter,
-) -> None:
-    for path in (root, root / "ca", root / "keyserver", root / "gatekeeper", root / "phone", root / "run"):
+    new_key_server: NewKeyServer,
+) -> bytes:
+    for path in (root, *(root / name for name in _OWN if name != FILE)):
         path.mkdir(mode=files.PRIVATE_DIRECTORY)
     authority = ca.new_root(f"ringkey site {secrets.token_hex(4)}")
     server = ca.server(authority, names)
@@ -130,13 +175,13 @@ def _build(
     files.write(root / "ca" / "root.key", authority.key_pem())
     files.write(root / "keyserver" / "server.crt", server.certificate_pem(), files.PUBLIC)
     files.write(root / "keyserver" / "server.key", server.key_pem())
-    files.write(root / "keyserver" / "seed", seed.hex().encode() + b"\n")
-    new_counter(root / "keyserver" / "counter", server_id)
+    cvm = new_key_server(root / "keyserver", server_id, suite)
     files.write(root / "gatekeeper" / "gatekeeper.crt", client.certificate_pem(), files.PUBLIC)
     files.write(root / "gatekeeper" / "gatekeeper.key", client.key_pem())
     files.write(root / "gatekeeper" / "pin.key", secrets.token_bytes(PIN_KEY))
     files.write(root / "phone" / "root.der", authority.certificate_der(), files.PUBLIC)
     files.write(root / FILE, _configuration(names, suite, server_id, advertised).encode())
+    return cvm
 
 
 def _put(temporary: Path, directory: Path) -> None:
@@ -179,49 +224,88 @@ def _server_id() -> bytes:
         return node.to_bytes(SERVER_ID, "big")
     # uuid drew it, anew in each process: marked as a multicast address (RFC 9562 section 6.10).
     # Here it is drawn once, kept in the configuration, and marked as locally administered.
+    return _drawn_id()
+
+
+def _drawn_id() -> bytes:
     drawn = bytearray(secrets.token_bytes(SERVER_ID))
     drawn[0] = drawn[0] & 0xFC | 0x02
     return bytes(drawn)
 
 
-def _configuration(names: tuple[str, ...], suite: Suite, server_id: bytes, advertised: str) -> str:
+def _quoted(*texts: str) -> str:
     # A JSON text is a TOML text: both escape alike, and only ASCII is left.
-    def quoted(*texts: str) -> str:
-        return ", ".join(json.dumps(text) for text in texts)
+    return ", ".join(json.dumps(text) for text in texts)
 
+
+def _configuration(names: tuple[str, ...], suite: Suite, server_id: bytes, advertised: str) -> str:
     # Over the loopback where the certificate allows it, so that it works without a resolver.
     local = next((name for name in ("localhost", "127.0.0.1") if name in names), names[0])
-    return _TEMPLATE.format(
+    return _HEAD + (_KEYSERVER + _GATEKEEPER).format(
+        port=8443,
+        advanced_port=8444,
+        admin_port=8445,
         server_id=server_id.hex(":"),
-        names=quoted(*names),
+        names=_quoted(*names),
         suite=suite.name,
-        gatekeeper=quoted(join_address(advertised, 1719)),
-        key_server=quoted(f"https://{join_address(local, 8444)}"),
+        peers="",
+        gatekeeper=_quoted(join_address(advertised, 1719)),
+        key_server=_quoted(f"https://{join_address(local, 8444)}"),
     )
 
 
-_TEMPLATE = """\
+_HEAD = """\
 # A ringkey site.  Paths are relative to this file.  A port of 0 is any free port: the one it
 # became is in the log's "ready" line.  After a change, start the service again.
-
+"""
+_KEYSERVER = """
 [keyserver]
 listen = "0.0.0.0"
-port = 8443                 # Secure File Service: phones, HTTPS
-advanced_port = 8444        # Advanced Secure File Service: gatekeepers, mutual TLS
+port = {port:<20} # Secure File Service: phones, HTTPS
+advanced_port = {advanced_port:<11} # Advanced Secure File Service: gatekeepers, mutual TLS
 server_id = "{server_id}"  # octets 0-5 of every g; no two key servers may have the same
 names = [{names}]  # what the certificate is made out to
 suite = "{suite}"            # of new keys: "sha256", or "sha1" for phones that have no other
 gatekeepers = [{gatekeeper}]  # written into key files, in order of preference
-peers = []                  # server ids of key servers with the same seed
+peers = [{peers}]                  # server ids of key servers with the same seed
 allow_phone_g = false       # accept a g that a phone chose by itself
 allow_unnamed = false       # accept a request for keys that names no extension
 
+[keyserver.enrolment]       # who gets keys: see `ringkey enrol --help`
+policy = "open"             # "open"; "window": while `ringkey enrol open`; "listed": `ringkey enrol import`
+per_source = 120            # key files a minute for one address; 0: no limit
+per_extension = 30          # key files an hour for one extension, from one network; 0: no limit
+
+[keyserver.files]           # what phones get besides keys; docs/files.md
+directory = "files"         # as they are: scripts, firmware
+templates = "templates"     # settings, rendered for an extension, a model or a group
+variables = "variables.toml"  # what they are filled from
+sealed = []                 # names given out sealed for one device only, such as "settings/wifi*"
+
+# [keyserver.uploads]       # gatekeepers may write files, each within these limits
+# directory = "keyserver/uploads"
+# max_file = 1048576        # octets
+# max_files = 100
+# max_total = 16777216      # octets
+# phones = false            # let phones read them, under /files/from/GATEKEEPER/
+
+# [keyserver.scopes]        # which gatekeeper may ask for which extensions; no table: each for all
+# main = ["*"]
+# branch = ["2000-2999", "31*"]
+
+[keyserver.admin]           # /metrics, /healthz, /readyz; plain HTTP, for this machine
+listen = "127.0.0.1"
+port = {admin_port}
+"""
+_GATEKEEPER = """
 [gatekeeper]
 listen = "0.0.0.0"
 port = 1719                 # RAS, UDP
 signalling_port = 1300      # TLS-PSK, TCP
 multicast = true            # answer discovery on 224.0.1.41:1718
-# advertise = "192.0.2.10"  # what phones are told for signalling; else the address they came to
+# advertise = "192.0.2.10"  # address that phones are told; else the one they came to
+# advertise_port = 1719     # ports that phones are told, where a router forwards others to those
+# advertise_signalling_port = 1300  # above; 0 or none: those above
 identifier = "ringkey"
 key_servers = [{key_server}]
 time_to_live = 300          # seconds until a phone must have said that it is still there

@@ -28,6 +28,10 @@ class Table:
     def __contains__(self, key: str) -> bool:
         return key in self._content
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all keys there are, for a table whose keys are names."""
+        return tuple(self._content)
+
     def error(self, key: str, wrong: str) -> UserError:
         """Return the error for `key`: where it is, and what is wrong with it."""
         where = f"[{self.name}] {key}" if self.name else key

@@ -24,14 +24,26 @@ class Site:
 
     def __init__(self, random, suite=k.SHA256):
         self.suite = suite
+        self.random = random
         self.km = k.master_key(suite, random(32))
         self.cvm = k.check_value(suite, self.km)
+        self.old = {}  # check value -> Km of generations that still answer
         self.counter = 7
         self.pins = {"1001": "1234"}
         self.revoked = set()
         self.gatekeepers = (GATEKEEPER,)
         self.key_server_up = True
         self.issued = 0
+
+    def rotate(self):
+        """Begin a new generation of Km; the old one goes on to answer."""
+        self.old[self.cvm] = self.km
+        self.km = k.master_key(self.suite, self.random(32))
+        self.cvm = k.check_value(self.suite, self.km)
+
+    def tell(self, registrar):
+        """Tell a registrar which generations are in force."""
+        registrar.set_site((self.cvm,) + tuple(self.old), (), (self.cvm,))
 
     def issue(self, ext):
         """Return a fresh KeyFile."""
@@ -40,12 +52,12 @@ class Site:
         g = pack(b"server", ext, self.counter)
         return KeyFile(self.suite, g, k.device_key(self.suite, self.km, g), self.cvm, self.gatekeepers)
 
-    def look_up(self, ext, g):
+    def look_up(self, ext, g, cvm=None):
         """Answer a registrar's ("lookup", …)."""
         if not self.key_server_up:
             return Lookup(available=False)
         assert fits(g, ext)
-        kg = k.device_key(self.suite, self.km, g)
+        kg = k.device_key(self.suite, self.old.get(cvm, self.km), g)
         if g in self.revoked:
             return Lookup(profile.REVOKED, kg)
         if ext not in self.pins:
@@ -74,7 +86,7 @@ class Gatekeeper:
         while event is not None:
             self.events.append(event)
             if event[0] == "lookup":
-                self.registrar.provide(event[1], self.site.look_up(event[2], event[3]), now)
+                self.registrar.provide(event[1], self.site.look_up(event[2], event[3], event[6]), now)
             event = self.registrar.next_event()
         return self.registrar.datagrams_to_send()
 
@@ -92,6 +104,7 @@ class Phone:
         self.shown = []
         self.registration = None
         self.opened = []
+        self.renewals = 0
         self.channel = None  # the gatekeeper's registrar, to look for Ks
 
     def run(self, now):
@@ -111,8 +124,12 @@ class Phone:
         if name == "registered":
             self.registration = event[1]
             self.login.registered(event[1], now)
+        elif name == "fetch-soon":
+            self.login.fetch_soon(now)
         elif name == "refused":
             self.login.refused(event[1], now)
+        elif name == "confirmed":
+            self.login.confirmed()
         elif name == "no-answer":
             self.login.no_answer(now)
         elif name == "ended":
@@ -129,6 +146,12 @@ class Phone:
         elif name == "show":
             self.shown.append(effect[1])
         elif name == "fetch":
+            if self.site.key_server_up:
+                self.login.keys(self.site.issue(effect[1]), now)
+            else:
+                self.login.no_keys("key-server", now)
+        elif name == "renew":
+            self.renewals += 1
             if self.site.key_server_up:
                 self.login.keys(self.site.issue(effect[1]), now)
             else:

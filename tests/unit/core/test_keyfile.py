@@ -1,6 +1,7 @@
 """The key file, as section 3 of protocol.md has it."""
 
-from ras import keyfile, keys
+from ras import hostport, keyfile, keys
+from ras.address import join_address
 from ras.errors import RemoteProtocolError
 
 from support import raises
@@ -90,9 +91,9 @@ def test_gatekeepers_beyond_the_limit_are_passed_over():
 
 
 def test_addresses():
-    assert keyfile.split_address("[2001:db8::1]:1719") == ("2001:db8::1", 1719)
-    assert keyfile.split_address("gk", 1719) == ("gk", 1719)
-    assert keyfile.join_address("2001:db8::1", 1719) == "[2001:db8::1]:1719"
+    assert hostport.split_address("[2001:db8::1]:1719") == ("2001:db8::1", 1719)
+    assert hostport.split_address("gk", 1719) == ("gk", 1719)
+    assert join_address("2001:db8::1", 1719) == "[2001:db8::1]:1719"
 
 
 def test_its_repr_shows_no_key():

@@ -3,7 +3,7 @@
 That every message reads the same elsewhere is tests/conformance's affair.
 """
 
-from ras import aper, build, keys, message, oids, profile
+from ras import answers, aper, build, dotted, keys, message, oids, profile
 from ras.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from ras.per import Reader, Writer
 
@@ -26,12 +26,12 @@ def all_messages():
     others = (("192.0.2.2", 1719), ("2001:db8::2", 1719))
     made = [
         (message.GRQ, build.gatekeeper_request(5, "1001", there), ELEMENTS),
-        (message.GCF, build.gatekeeper_confirm(5, here, others), nonces),
-        (message.GRJ, build.gatekeeper_reject(5, "securityDenial", others), error),
+        (message.GCF, answers.gatekeeper_confirm(5, here, others), nonces),
+        (message.GRJ, answers.gatekeeper_reject(5, "securityDenial", others), error),
         (message.RRQ, build.registration_request(6, "1001", there, there, 300), dict(ELEMENTS, **{})),
         (message.RRQ, build.keep_alive(7, "abcd", there, there, 300), nonces),
-        (message.RCF, build.registration_confirm(6, "abcd", here, 300, others), dict(nonces)),
-        (message.RRJ, build.registration_reject(6, "securityDenial"), error),
+        (message.RCF, answers.registration_confirm(6, "abcd", here, 300, others), dict(nonces)),
+        (message.RRJ, answers.registration_reject(6, "securityDenial"), error),
         (message.URQ, build.unregistration_request(8, "abcd", there, "maintenance"), nonces),
         (message.UCF, build.unregistration_confirm(8), nonces),
     ]
@@ -124,14 +124,15 @@ def test_absurd_lengths_are_refused():
 
 
 def test_unknown_extensions_are_skipped():
-    old = (aper.SEQUENCE, (("a", (aper.INTEGER, 0, 255)),), (("b", (aper.BOOLEAN,)),))
+    octet, boolean = (aper.INTEGER, 0, 255), (aper.BOOLEAN,)
+    old = (aper.SEQUENCE, ("a", octet, aper.MUST), ("b", boolean))
     new = (
         aper.SEQUENCE,
-        (("a", (aper.INTEGER, 0, 255)),),
-        (("b", (aper.BOOLEAN,)), ("c", (aper.OCTETS, 0, None)), ("d", (aper.OID,))),
+        ("a", octet, aper.MUST),
+        ("b", boolean, "c", (aper.OCTETS, 0, None), "d", (aper.OID,)),
     )
-    tail = (aper.SEQUENCE, (("s", old), ("z", (aper.INTEGER, 0, 255))), None)
-    newer_tail = (aper.SEQUENCE, (("s", new), ("z", (aper.INTEGER, 0, 255))), None)
+    tail = (aper.SEQUENCE, ("s", old, aper.MUST, "z", octet, aper.MUST), None)
+    newer_tail = (aper.SEQUENCE, ("s", new, aper.MUST, "z", octet, aper.MUST), None)
     value = {"s": {"a": 7, "b": True, "c": b"x" * 200, "d": b"\x2a"}, "z": 9}
     writer = Writer()
     aper.encode(writer, newer_tail, value)
@@ -144,10 +145,11 @@ def test_unknown_extensions_are_skipped():
 
 
 def test_an_unknown_alternative_is_skipped():
-    new = (aper.CHOICE, (("a", (aper.NULL,)),), (("b", (aper.BOOLEAN,)), ("c", (aper.OCTETS, 0, None))))
-    old = (aper.CHOICE, (("a", (aper.NULL,)),), (("b", (aper.BOOLEAN,)),))
-    both = (aper.SEQUENCE, (("x", old), ("z", (aper.INTEGER, 0, 255))), None)
-    newer = (aper.SEQUENCE, (("x", new), ("z", (aper.INTEGER, 0, 255))), None)
+    octet, boolean, null = (aper.INTEGER, 0, 255), (aper.BOOLEAN,), (aper.NULL,)
+    new = (aper.CHOICE, ("a", null), ("b", boolean, "c", (aper.OCTETS, 0, None)))
+    old = (aper.CHOICE, ("a", null), ("b", boolean))
+    both = (aper.SEQUENCE, ("x", old, aper.MUST, "z", octet, aper.MUST), None)
+    newer = (aper.SEQUENCE, ("x", new, aper.MUST, "z", octet, aper.MUST), None)
     writer = Writer()
     aper.encode(writer, newer, {"x": ("c", b"hello"), "z": 1})
     assert aper.decode(Reader(bytes(writer.data)), both) == {"x": (aper.UNKNOWN, 2), "z": 1}
@@ -198,8 +200,8 @@ def test_what_does_not_fit_its_type_is_our_own_fault():
         ((aper.OCTETS, 1, 2), b""),
         ((aper.CHARS, 1, 128, 4, "#*,0123456789"), "a"),
         ((aper.CHARS, 1, 512, 8, None), "\u00e9"),
-        ((aper.CHOICE, (("a", (aper.NULL,)),), None), ("b", 0)),
-        ((aper.SEQUENCE, (("a", (aper.NULL,)),), None), {}),
+        ((aper.CHOICE, ("a", (aper.NULL,)), None), ("b", 0)),
+        ((aper.SEQUENCE, ("a", (aper.NULL,), aper.MUST), None), {}),
         ((aper.SEQUENCE_OF, (aper.NULL,), 0, None), [0] * 65),
     ):
         with raises(LocalProtocolError):
@@ -239,7 +241,7 @@ def test_other_tokens_beside_the_profile_s_are_no_harm():
     value = build.gatekeeper_request(5, "1001", ("192.0.2.50", 40000))
     empty = (0, 0)
     stranger = {
-        "tokenOID": oids.octets("0.0.8.235.0.2.5"),
+        "tokenOID": dotted.octets("0.0.8.235.0.2.5"),
         "timeStamp": 12345,
         "dhkey": {"halfkey": (5, 1024), "modSize": empty, "generator": empty},
         "random": -3,
@@ -268,11 +270,11 @@ def test_an_icv_of_unknown_algorithm_or_wrong_length_is_malformed():
 
 
 def test_object_identifiers():
-    assert oids.octets("2.25.273361958028179150373490966389896869464") == oids.BASE
-    assert oids.dotted(oids.PROFILE) == "2.25.273361958028179150373490966389896869464.1"
-    assert oids.octets("0.0.8.2250.0.6") == oids.H225_V6
+    assert dotted.octets("2.25.273361958028179150373490966389896869464") == oids.BASE
+    assert dotted.dotted(oids.PROFILE) == "2.25.273361958028179150373490966389896869464.1"
+    assert dotted.octets("0.0.8.2250.0.6") == oids.H225_V6
     for text in ("0.0", "1.39.7", "2.100.3", "2.999", "0.0.8.235.0.2.5"):
-        assert oids.dotted(oids.octets(text)) == text
+        assert dotted.dotted(dotted.octets(text)) == text
 
 
 def test_errors_are_of_one_family():

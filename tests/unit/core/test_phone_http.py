@@ -1,6 +1,6 @@
 """The reader of one HTTP answer (phone/http.py)."""
 
-from phone.http import BUFFER, MAX_HEAD, Answer, AnswerError, request
+from phone.http import BUFFER, MAX_HEAD, Answer, AnswerError, http_date, request
 from ras.keyfile import MAX_FILE
 
 from support import raises
@@ -81,3 +81,21 @@ def test_the_request():
     assert request("h:1", "/p?ext=1") == (
         b"GET /p?ext=1 HTTP/1.1\r\nHost: h:1\r\nConnection: close\r\nAccept: text/plain\r\n\r\n"
     )
+
+
+def test_http_dates():
+    assert http_date("Sun, 06 Nov 1994 08:49:37 GMT") == 784111777
+    assert http_date("Thu, 01 Jan 1970 00:00:00 GMT") == 0
+    assert http_date("Thu, 29 Feb 2024 23:59:59 GMT") == 1709251199
+    assert http_date("Mon, 01 Mar 2100 00:00:00 GMT") == 4107542400
+    for wrong in (
+        "",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 UTC",
+        "Sun, 06 anF 1994 08:49:37 GMT",
+        "Sun, 99 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:49:37 GMT",
+        "Sun, 0x Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+    ):
+        assert http_date(wrong) is None, wrong

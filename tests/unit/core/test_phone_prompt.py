@@ -1,6 +1,7 @@
 """The prompt for extension and PIN (phone/prompt.py)."""
 
-from phone.prompt import COLUMNS, IDLE, Prompt
+from phone.prompt import IDLE, Prompt
+from phone.screen import COLUMNS
 from ras.keys import MAX_EXT, MAX_PIN
 
 

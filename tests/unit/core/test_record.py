@@ -1,9 +1,9 @@
-"""The octets of what a phone keeps (ras/record.py)."""
+"""The octets of what a phone keeps (ras/record_octets.py)."""
 
-from ras import keyfile
 from ras.errors import RemoteProtocolError
 from ras.keys import MAX_EXT, MAX_PIN, SHA1, SHA256
-from ras.record import MAX_RECORD, Record, decode, encode
+from ras.record import MAX_GATEKEEPERS, Record
+from ras.record_octets import MAX_RECORD, decode, encode
 
 from support import raises
 
@@ -20,7 +20,7 @@ def record(suite=SHA256, ext="1001", pin="4711", gatekeepers=GATEKEEPERS, fill=7
 
 def test_a_record_comes_back():
     for suite in (SHA1, SHA256):
-        for gatekeepers in ((), GATEKEEPERS, (("h" * 255, 1),) * keyfile.MAX_GATEKEEPERS):
+        for gatekeepers in ((), GATEKEEPERS, (("h" * 255, 1),) * MAX_GATEKEEPERS):
             before = record(suite, gatekeepers=gatekeepers)
             after = decode(encode(before))
             assert after == before
@@ -36,7 +36,7 @@ def test_the_layout_is_fixed():
 
 
 def test_the_longest_is_within_the_limit():
-    longest = record(SHA256, "9" * MAX_EXT, "9" * MAX_PIN, (("h" * 255, 1),) * keyfile.MAX_GATEKEEPERS)
+    longest = record(SHA256, "9" * MAX_EXT, "9" * MAX_PIN, (("h" * 255, 1),) * MAX_GATEKEEPERS)
     assert len(encode(longest)) == MAX_RECORD
 
 

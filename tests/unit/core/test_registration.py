@@ -1,6 +1,6 @@
 """Endpoint, Login and Registrar joined in memory: protocol.md sections 5, 6 and 7, case by case."""
 
-from ras import build, keys, message, profile
+from ras import answers, build, keys, message, profile
 from ras.errors import LocalProtocolError
 from ras.registrar import Lookup
 from ras.tables import ENDPOINT, LOGIN, REGISTRATION, Machine
@@ -137,6 +137,17 @@ def test_a_wrong_pin_meets_silence_and_the_prompt():
     assert phone.login.state == "online"
 
 
+def test_a_gatekeeper_gone_after_its_gcf_is_not_a_wrong_pin():
+    net, phone, gatekeeper, _ = pair()
+    phone.login.boot(None, 0)
+    phone.login.entered("1001", "1234", 0)
+    net.run(MINUTE, lambda: kinds(net) == ["GRQ", "GCF"])
+    del net.ends[GATEKEEPER]
+    net.run(MINUTE)
+    assert "RRQ" in kinds(net)
+    assert phone.prompts == [None, "no-answer"]
+
+
 def test_tries_double_from_two_seconds():
     net, phone, gatekeeper, _ = pair()
     del net.ends[GATEKEEPER]
@@ -230,7 +241,7 @@ class _Elsewhere:
         self.site = site
         self.other = other
 
-    def look_up(self, ext, g):
+    def look_up(self, ext, g, cvm):
         return Lookup(profile.OTHER_GATEKEEPER, self.site.look_up(ext, g).kg, None, (self.other,))
 
 
@@ -301,7 +312,7 @@ def forge_grj(suite=None, key=None, code=profile.REVOKED):
         m = message.decode_message(data)
         if m.kind != message.GRQ:
             return []
-        value = build.gatekeeper_reject(m.value["requestSeqNum"], "securityDenial", ())
+        value = answers.gatekeeper_reject(m.value["requestSeqNum"], "securityDenial", ())
         elements = {profile.ERROR: bytes((code,)), profile.RE: profile.elements(m)[profile.RE]}
         return [(profile.seal(message.GRJ, value, elements, suite, key), target, source)]
 
@@ -517,6 +528,89 @@ class _Refuses:
         return None
 
 
+def test_a_network_that_is_back_is_used_at_once():
+    net, phone, gatekeeper, site = logged_in()
+    issued = site.issued
+    before = len(phone.opened)
+    phone.login.network_back(net.now)
+    start = net.now
+    net.run(start + 1000, lambda: len(phone.opened) > before)
+    assert phone.login.state == "online"
+    assert len(phone.opened) == before + 1
+    assert site.issued == issued, "with the keys it has"
+    assert kinds(net)[-4:] == ["GRQ", "GCF", "RRQ", "RCF"]
+    # The registration before this one is over; the gatekeeper holds the new one only.
+    assert [event[0] for event in gatekeeper.events].count("registered") == 2
+    assert phone.channel.psk(phone.opened[-1].sid.hex()) == phone.opened[-1].ks
+    assert phone.channel.psk(phone.opened[-2].sid.hex()) is None
+
+
+def test_a_network_that_is_back_starts_over_what_was_under_way():
+    # With stored keys: no key distribution for want of a network.
+    net, phone, gatekeeper, site = logged_in()
+    issued = site.issued
+    del net.ends[GATEKEEPER]
+    phone = rebooted(net, phone, site)
+    net.run(net.now + 3000)
+    assert phone.login.state == "stored"
+    net.add(gatekeeper)
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "online")
+    assert phone.login.state == "online"
+    assert site.issued == issued
+    # With fresh keys, which are in RAM only.
+    net, phone, gatekeeper, site = pair()
+    del net.ends[GATEKEEPER]
+    phone.login.boot(None, 0)
+    phone.login.entered("1001", "1234", 0)
+    net.run(3000)
+    assert phone.login.state == "fresh"
+    net.add(gatekeeper)
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "online")
+    assert phone.login.state == "online"
+    assert phone.store is not None
+
+
+def test_a_network_that_is_back_fetches_again_and_wakes_who_waits():
+    net, phone, _, site = logged_in()
+    login = phone.login
+    login.log_out(net.now)
+    net.run(net.now + 1000)
+    login.entered("1001", "1234", net.now)
+    assert login.next_effect() == ("show", "fetching")
+    assert login.next_effect() == ("fetch", "1001")
+    login.network_back(net.now)  # before any keys have come
+    assert login.next_effect() == ("show", "fetching")
+    assert login.next_effect() == ("fetch", "1001")
+    assert login.next_effect() is None
+    net, phone, gatekeeper, site = logged_in()
+    del net.ends[GATEKEEPER]
+    site.key_server_up = False
+    phone = rebooted(net, phone, site)
+    net.run(net.now + MINUTE, lambda: phone.login.state == "waiting")
+    net.add(gatekeeper)
+    site.key_server_up = True  # the gatekeeper needs it as well
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "online")
+    assert phone.login.state == "online", "not after its minute"
+
+
+def test_a_network_that_is_back_disturbs_nobody():
+    net, phone, _, _ = pair()
+    phone.login.boot(None, 0)
+    phone.run(0)
+    phone.login.network_back(0)
+    assert phone.login.state == "prompting"
+    assert phone.login.next_effect() is None
+    net, phone, _, _ = logged_in()
+    phone.login.log_out(net.now)
+    phone.login.network_back(net.now)
+    net.run(net.now + 1000, lambda: phone.login.state == "prompting")
+    assert phone.login.state == "prompting"
+    assert phone.store is None
+
+
 def test_a_store_that_can_not_write_does_not_stop_the_phone():
     net, phone, _, _ = pair()
     phone.login.committed = lambda now: type(phone.login).not_committed(_AsIs(phone.login), now)
@@ -596,14 +690,12 @@ def test_every_state_of_every_table_can_be_reached_and_left():
     ):
         reached, todo = {start}, [start]
         while todo:
-            state = todo.pop()
-            for (before, _), after in table.items():
-                if before == state and after not in reached:
+            for after in table.get(todo.pop(), {}).values():
+                if after not in reached:
                     reached.add(after)
                     todo.append(after)
-        for (before, _), after in table.items():
-            assert before in reached
-            assert after in ends or [1 for key in table if key[0] == after]
+        assert set(table) | set(ends) == reached
+        assert not set(table) & set(ends)
 
 
 def test_nothing_secret_shows_in_a_repr():

@@ -2,8 +2,9 @@
 
 import hashlib
 
-from tlspsk import PSKClient, RemoteAlert, errors, handshake, record
-from tlspsk.errors import LocalProtocolError, RemoteProtocolError
+from tlspsk import errors, handshake, record
+from tlspsk.client import PSKClient
+from tlspsk.errors import LocalProtocolError, RemoteAlert, RemoteProtocolError
 
 from support import Random, raises
 from tlspsk_server import (
@@ -372,7 +373,7 @@ def test_data_before_finished():
     fails_plain(c, plain(23, b"early"), errors.UNEXPECTED_MESSAGE)
     with raises(LocalProtocolError) as caught:
         greeted()[0].send(b"x")
-    assert str(caught.value) == "send() in state WAIT_SERVER_HELLO"
+    assert str(caught.value) == "send() in state WAIT_HELLO"
 
 
 def test_close_from_the_server():
@@ -517,17 +518,21 @@ def test_caller_mistakes():
 
 
 def test_secrets_are_wiped_and_not_shown():
-    c, s = connected()
+    c, s = keyed()
+    negotiation = c._negotiation
+    assert negotiation._key == bytearray(32)
+    assert negotiation._master != bytearray(48)
+    c.receive(s.last_flight())
     assert KEY.hex() not in repr(c)
     assert repr(c) == "PSKClient(OPEN)"
-    assert c._key == bytearray(32)
-    assert c._master == bytearray(48)
+    assert c._negotiation is None
+    assert negotiation._master == bytearray(48)
     write = c._records._write
     assert write.enc != bytearray(16)
     c.receive(s.records.encode(21, b"\x01\x00"))
     assert write.enc == bytearray(16)
     assert write.mac == bytearray(32)
     c, _ = greeted()
-    assert c._key == bytearray(KEY)
+    assert c._negotiation._key == bytearray(KEY)
     fails_plain(c, b"\x00\x00\x00\x00\x00", errors.UNEXPECTED_MESSAGE)
-    assert c._key == bytearray(32)
+    assert c._negotiation._key == bytearray(32)

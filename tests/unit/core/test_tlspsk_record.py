@@ -1,8 +1,8 @@
 """The record layer: what goes in comes out, and nothing else gets in."""
 
+from ras.aes import cbc_decrypt, cbc_encrypt_in_place
 from ras.mac import hmac_digest
 from tlspsk import errors, record
-from tlspsk.aes import cbc_decrypt, cbc_encrypt_in_place
 from tlspsk.errors import LocalProtocolError, RemoteProtocolError
 
 from support import Random, raises

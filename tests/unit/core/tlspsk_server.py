@@ -5,7 +5,8 @@ client's decisions and not its arithmetic: that is what the recorded OpenSSL ses
 in test_tlspsk_client.py and tests/conformance are for.
 """
 
-from tlspsk import PSKClient, handshake, prf, record
+from tlspsk import handshake, messages, prf, record
+from tlspsk.client import PSKClient
 
 from support import Random
 
@@ -45,7 +46,7 @@ class Server:
         self.key_exchange = key_exchange
         self.ems = ems
         self.records = record.RecordLayer(Random(2))
-        self.messages = handshake.Messages()
+        self.messages = messages.Messages()
         self.transcript = b""
         self.identity = None
         self.seen = []  # (type, payload) of what the client sent, in order

@@ -1,4 +1,4 @@
-"""What alembic runs for each migration; `ringkey.gatekeeper.database` gives it the connection.
+"""What alembic runs for each migration; `ringkey.database` gives it the connection.
 
 The connection comes with its transaction begun, so a migration that fails leaves the
 database as it was: SQLite's DDL is transactional.

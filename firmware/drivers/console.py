@@ -1,22 +1,36 @@
-"""Keypad, display and console of the unix board: one terminal, or a pair of pipes.
+"""Keypad, display and console on stdin and stdout: a terminal, a pair of pipes, a board's serial line.
 
-Keys: 0 to 9, # or Enter, * or Backspace, L logs out, Ctrl-C and Ctrl-D end the phone.  On a
-terminal they are taken as they are pressed (raw mode, given back by close()), and the display
-is two rows drawn in place.  Through pipes each picture is two lines; the end of input ends
-the phone.
+Keys: 0 to 9, # or Enter, * or Backspace, L for a held *.  On a terminal they are taken as they
+are pressed (raw mode, given back by close()), and the display is two rows drawn in place.
+Elsewhere, and where there is no termios to ask, each picture is two lines: a serial line is
+read by programs and through log files as well as by people.
+
+    "ends"    true: Ctrl-C, Ctrl-D and the end of the input switch the phone off, as a process
+              ought to.  Without it, a board: with the setting `events` on (development)
+              Ctrl-C is MicroPython's and leads to its prompt; in production it is no key.
 """
 
 import asyncio
 import sys
 
+from phone import aio
+from ras.compat import const
+
 try:
     import termios
 except ImportError:
-    termios = None  # then a terminal hands its lines over at Enter
+    termios = None  # a board; or a terminal hands its lines over at Enter
+
+try:
+    from micropython import kbd_intr
+except ImportError:
+    kbd_intr = None
 
 _KEYS = "0123456789#*L"
 _MEANINGS = {"\r": "#", "\n": "#", "\x7f": "*", "\x08": "*", "l": "L"}
 _ENDS = "\x03\x04"  # Ctrl-C, Ctrl-D
+
+_NO_LINE = const(1000)  # ms between looks at an input that has ended (a USB line unplugged)
 
 _ROW = "\x1b[2K| %-16s |"  # clears what else is on that row
 
@@ -27,15 +41,19 @@ def open(params: dict) -> "Console":  # noqa: A001  (every driver's entry is cal
     """Return the one console, which is keypad, display and console alike."""
     global _console
     if _console is None:
-        _console = Console()
+        _console = Console(bool(params.get("ends")), bool(params.get("settings", {}).get("events")))
     return _console
 
 
 class Console:
-    """stdin and stdout as a small phone."""
+    """stdin and stdout as a small phone.  ends: see above; events: whether this is development."""
 
-    def __init__(self) -> None:
-        self._keys = asyncio.StreamReader(sys.stdin.buffer)
+    def __init__(self, ends: bool, events: bool) -> None:
+        self._ends = ends
+        self._guarded = kbd_intr is not None and not ends and not events
+        if self._guarded:
+            kbd_intr(-1)  # whoever has the serial line in hand does not get a prompt by Ctrl-C
+        self._in = sys.stdin.buffer
         self._out = sys.stdout
         self._escape = 0  # how far an escape sequence (an arrow key) has come
         self._drawn = False  # whether the cursor stands behind the two rows
@@ -50,6 +68,9 @@ class Console:
         if self._saved is not None:
             termios.tcsetattr(0, termios.TCSANOW, self._saved)
             self._saved = None
+        if self._guarded:
+            self._guarded = False
+            kbd_intr(3)
         global _console
         _console = None
 
@@ -58,11 +79,16 @@ class Console:
     async def key(self) -> "str | None":
         """Return the next key, or None at the end of input."""
         while True:
-            octet = await self._keys.read(1)
+            # asyncio's StreamReader does no more, and is a module of its own in the heap.
+            await aio.readable(self._in)
+            octet = self._in.read(1)
             if not octet:
-                return None
+                if self._ends:
+                    return None
+                await asyncio.sleep_ms(_NO_LINE)
+                continue
             character = chr(octet[0])
-            if character in _ENDS:
+            if self._ends and character in _ENDS:
                 return None
             if self._in_escape(character):
                 continue

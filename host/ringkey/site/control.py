@@ -1,15 +1,15 @@
-"""How this user's commands ask a running gatekeeper to do something: a Unix socket of mode 0600.
+"""How this user's commands ask a running service to do something: a Unix socket of mode 0600.
 
-`run/gatekeeper-control.sock` takes one line of JSON, {"do": COMMAND, …}, and answers with one
-JSON document, {"error": text} where it cannot do it.  (How the gatekeeper is, `run/gatekeeper.sock`
-says unasked: `ringkey.site.runtime.ask`.)
+`run/NAME-control.sock` takes one line of JSON, {"do": COMMAND, …}, and answers with one JSON
+document, {"error": text} where it cannot do it.  (How the service is, `run/NAME.sock` says unasked:
+`ringkey.site.runtime.ask`.)
 """
 
 import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from typing import Any
 from ringkey.errors import UserError
 from ringkey.site import runtime
 
-NAME = "gatekeeper-control"
-# Octets of one request: a command and an extension.
+# Octets of one request: a command and its arguments, of which a reason for people is the longest.
 MAX_REQUEST = 4096
 # Octets of one answer: 100,000 registrations of some 200 octets each, and room.
 MAX_ANSWER = 64 << 20
@@ -26,26 +25,32 @@ MAX_ANSWER = 64 << 20
 _MAX_CONNECTIONS = 16
 # Seconds for one request: the other end is on this machine.
 _TIMEOUT = 10.0
+_CONTROL = "-control"
 
-Command = Callable[[dict[str, Any]], dict[str, Any]]
+Command = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any]]]
 
 
 class ControlServer:
-    """Serves the socket.  Each command gets the request and returns what is sent as JSON."""
+    """Serves the socket of service `name`.
 
-    def __init__(self, run: Path, commands: Mapping[str, Command]) -> None:
+    Each command gets the request, and returns (now, or when awaited) what is sent as JSON.
+    """
+
+    def __init__(self, run: Path, name: str, commands: Mapping[str, Command]) -> None:
         self._run = run
+        self._name = name
         self._commands = commands
         self._server: asyncio.Server | None = None
         self._busy = asyncio.Semaphore(_MAX_CONNECTIONS)
 
     async def start(self) -> None:
-        """Make the socket; raises UserError where another gatekeeper of this site has it."""
+        """Make the socket; raises UserError where another such service of this site has it."""
         try:
-            listening = _bind(self._run)
+            listening = _bind(self._run, self._name)
         except OSError as error:
             raise UserError(
-                f"cannot make the socket {self._run / NAME}.sock: {error.strerror}", f"ls -la {self._run}"
+                f"cannot make the socket {self._run / _socket(self._name)}: {error.strerror}",
+                f"ls -la {self._run}",
             ) from None
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=MAX_REQUEST)
 
@@ -55,12 +60,12 @@ class ControlServer:
             self._server.close()
             self._server = None
             with suppress(FileNotFoundError):
-                (self._run / f"{NAME}.sock").unlink()
+                (self._run / _socket(self._name)).unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with self._busy, asyncio.timeout(_TIMEOUT):
-                writer.write(json.dumps(self._obey(await reader.readline())).encode())
+                writer.write(json.dumps(await self._obey(await reader.readline())).encode())
                 await writer.drain()
         except (OSError, ValueError, TimeoutError):
             pass  # whoever asked has gone, or has sent over MAX_REQUEST octets
@@ -69,7 +74,7 @@ class ControlServer:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    def _obey(self, line: bytes) -> dict[str, Any]:
+    async def _obey(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
             command = self._commands.get(request["do"])
@@ -78,20 +83,21 @@ class ControlServer:
         if command is None:
             return {"error": f"there are the commands {', '.join(self._commands)}"}
         try:
-            return command(request)
+            answer = command(request)
+            return answer if isinstance(answer, dict) else await answer
         except UserError as error:
-            return {"error": str(error)}
+            return {"error": error.what, "next_step": error.next_step, "usage": error.usage}
 
 
-def ask(run: Path, do: str, **arguments: object) -> dict[str, Any] | None:
-    """Return a running gatekeeper's answer to a command, None where none runs.
+def ask(run: Path, name: str, do: str, **arguments: object) -> dict[str, Any] | None:
+    """Return the running service's answer to a command, None where it does not run.
 
     Raises UserError for what it says it cannot do.
     """
     data = bytearray()
     try:
         with (
-            runtime.socket_name(run, NAME) as path,
+            runtime.socket_name(run, name + _CONTROL) as path,
             socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
         ):
             connection.settimeout(_TIMEOUT)
@@ -105,16 +111,24 @@ def ask(run: Path, do: str, **arguments: object) -> dict[str, Any] | None:
     if not isinstance(answer, dict):
         return None
     if "error" in answer:
-        raise UserError(f"the gatekeeper refuses: {answer['error']}")
+        raise UserError(
+            f"the {name} refuses: {answer['error']}",
+            answer.get("next_step"),
+            usage=bool(answer.get("usage")),
+        )
     return answer
 
 
-def _bind(run: Path) -> socket.socket:
+def _socket(name: str) -> str:
+    return f"{name}{_CONTROL}.sock"
+
+
+def _bind(run: Path, name: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # Before bind: the name in the file system has this mode from its first moment on (Linux).
         os.fchmod(listening.fileno(), 0o600)
-        with runtime.socket_name(run, NAME) as path:
+        with runtime.socket_name(run, name + _CONTROL) as path:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                 try:
                     probe.connect(path)
@@ -123,7 +137,7 @@ def _bind(run: Path) -> socket.socket:
                         Path(path).unlink()  # left by one that was killed
                 else:
                     raise UserError(
-                        "a gatekeeper of this site is running already", f"ringkey --site {run.parent} status"
+                        f"a {name} of this site is running already", f"ringkey --site {run.parent} status"
                     )
             listening.bind(path)
     except BaseException:

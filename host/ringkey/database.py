@@ -1,6 +1,6 @@
-"""The directory's SQLite file: opened, brought to the newest version, its errors given names.
+"""A service's SQLite file: opened, brought to the newest version, its errors given names.
 
-Write-ahead log, so that the gatekeeper reads while the command line writes; a read sees
+Write-ahead log, so that a service reads while the command line writes, or the other way round; a read sees
 what was committed last.  Reads run on their own, writes in one `BEGIN IMMEDIATE`: two
 writers wait for each other instead of failing halfway.
 """
@@ -9,29 +9,51 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from ringkey.gatekeeper.errors import (
-    DirectoryBusyError,
-    DirectoryError,
-    DirectoryFormatError,
-    DirectoryUnavailableError,
-)
-from ringkey.gatekeeper.migrations import HEAD
+from ringkey.errors import UserError
 
 _WRITE = "ringkey_write"  # execution option: this connection's transaction is for writing
 
 
-def open_engine(path: Path, patience: float) -> sa.Engine:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of database.
+
+    what: for people, such as "directory of extensions"; package: the one that has its
+    `migrations`, and head: the newest of those; the errors that are raised: unavailable (disk
+    full, permissions, a disk that fails), busy (another process held it for too long), foreign
+    (the file is damaged, of a newer ringkey, or something else).
+    """
+
+    what: str
+    package: str
+    head: str
+    unavailable: type[UserError]
+    busy: type[UserError]
+    foreign: type[UserError]
+
+
+class _Foreign(Exception):
+    """The file is another one: what it is, and what to type."""
+
+    def __init__(self, what: str, next_step: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+
+
+def open_engine(kind: Kind, path: Path, patience: float) -> sa.Engine:
     """Return an engine for the database at `path`, made (0600) or migrated as needed.
 
     The engine has one connection and belongs to the thread that opened it.  patience:
-    seconds to wait for another process that is writing.  Raises DirectoryError.
+    seconds to wait for another process that is writing.  Raises the errors of `kind`.
     """
-    with translated(path):
+    with translated(kind, path):
         with suppress(FileExistsError):
             # SQLite would make it with the umask's mode; its -wal and -shm take over this one.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -45,7 +67,7 @@ def open_engine(path: Path, patience: float) -> sa.Engine:
         sa.event.listen(engine, "connect", _prepare)
         sa.event.listen(engine, "begin", _begin)
         try:
-            _migrate(engine, path)
+            _migrate(kind, engine, path)
         except BaseException:
             engine.dispose()
             raise
@@ -62,17 +84,17 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into DirectoryErrors that say what to do."""
+def translated(kind: Kind, path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise into the errors of `kind`, which say what to do."""
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise _named(path, error.orig) from None
+        raise _named(kind, path, error.orig) from None
     except sqlite3.Error as error:
-        raise _named(path, error) from None
+        raise _named(kind, path, error) from None
     except OSError as error:
-        raise DirectoryUnavailableError(
-            f"the directory of extensions {path} cannot be opened: {error.strerror}", f"ls -ld {path.parent}"
+        raise kind.unavailable(
+            f"the {kind.what} {path} cannot be opened: {error.strerror}", f"ls -ld {path.parent}"
         ) from None
 
 
@@ -88,43 +110,43 @@ def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _version(connection: sa.Connection) -> str | None:
+def _version(kind: Kind, connection: sa.Connection) -> str | None:
     tables = set(sa.inspect(connection).get_table_names())
     if not tables:
         return None
     if "alembic_version" not in tables:
-        raise DirectoryFormatError("is a database, but not a directory of extensions; put it aside")
+        raise _Foreign(f"is a database, but no {kind.what}; put it aside")
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _migrate(engine: sa.Engine, path: Path) -> None:
+def _migrate(kind: Kind, engine: sa.Engine, path: Path) -> None:
     try:
         with engine.connect() as connection:
-            if _version(connection) == HEAD:
+            if _version(kind, connection) == kind.head:
                 return
         with writing(engine) as connection:
             # Once more: another process may have migrated it while we waited for the lock.
-            version = _version(connection)
-            if version != HEAD:
-                _upgrade(connection, version)
-    except DirectoryFormatError as error:
-        raise DirectoryFormatError(f"{path} {error.what}", error.next_step) from None
+            version = _version(kind, connection)
+            if version != kind.head:
+                _upgrade(kind, connection, version)
+    except _Foreign as error:
+        raise kind.foreign(f"{path} {error.what}", error.next_step) from None
 
 
-def _upgrade(connection: sa.Connection, version: str | None) -> None:
+def _upgrade(kind: Kind, connection: sa.Connection, version: str | None) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     config = Config()
     # By package, not by path: a "%" in a path would be taken for an interpolation.
-    config.set_main_option("script_location", "ringkey.gatekeeper:migrations")
+    config.set_main_option("script_location", f"{kind.package}:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if version is not None and version not in known:
-        raise DirectoryFormatError(
-            f"was written by a newer ringkey: its version is {version}, this one knows up to {HEAD}",
+        raise _Foreign(
+            f"was written by a newer ringkey: its version is {version}, this one knows up to {kind.head}",
             "python -m pip install --upgrade ringkey",
         )
     command.upgrade(config, "head")
@@ -142,18 +164,14 @@ _CAUSES = {
 }
 
 
-def _named(path: Path, error: BaseException | None) -> DirectoryError:
+def _named(kind: Kind, path: Path, error: BaseException | None) -> UserError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _BUSY:
-        return DirectoryBusyError(
-            f"another process is writing to {path}; nothing was changed, try again in a moment"
-        )
+        return kind.busy(f"another process is writing to {path}; nothing was changed, try again in a moment")
     if code in _DAMAGED:
-        return DirectoryFormatError(
-            f"{path} is damaged, or no directory of extensions; put it aside and bring back a copy of it"
-        )
+        return kind.foreign(f"{path} is damaged, or no {kind.what}; put it aside and bring back a copy of it")
     name = getattr(error, "sqlite_errorname", "it does not answer")
     cause, next_step = _CAUSES.get(code, (name, "ls -la {}"))
-    return DirectoryUnavailableError(
-        f"directory of extensions {path}: {cause}; nothing was changed", next_step.format(path.parent)
+    return kind.unavailable(
+        f"{kind.what} {path}: {cause}; nothing was changed", next_step.format(path.parent)
     )

@@ -1,0 +1,67 @@
+"""Starts the phone on its board, and ends as the board does."""
+
+import asyncio
+import sys
+import time
+
+from phone.unload import unload
+from ras.compat import const
+
+_FAULTY = const(1)
+_SHOWN = const(5)  # s that a fault stays on the display before a board restarts
+
+
+def main() -> int:
+    """Be a phone; return the exit status."""
+    board = _open_board()
+    if board is None:
+        return 2
+    try:
+        return _run(board)
+    finally:
+        board.close()
+
+
+def _open_board() -> "object | None":
+    from phone.board import BoardError, open_board
+
+    try:
+        return open_board()
+    except BoardError as error:
+        print(error)
+        return None
+    finally:
+        unload("phone.board ras.hostport")
+
+
+def _run(board: object) -> int:
+    from phone.app import Phone
+    from phone.fault import Fault
+
+    try:
+        asyncio.run(Phone(board).run())
+    except KeyboardInterrupt:
+        pass  # Ctrl-C where the terminal is not ours: asked to end, like any key that says so
+    except Fault as fault:
+        board.close()
+        # No text of the exception and no lines of code where others read along.
+        print("fault in %s: %s" % (fault.step, fault.kind))
+        if board.settings["events"]:
+            sys.print_exception(fault.cause)
+        return _FAULTY
+    return 0
+
+
+def leave(status: int) -> None:
+    """End as what this is: a process exits; a board restarts after a fault, else goes to its prompt.
+
+    On a board sys.exit() would be a soft reset and this program start again, whatever was the
+    matter with it.
+    """
+    try:
+        from machine import reset
+    except ImportError:
+        sys.exit(status)
+    if status == _FAULTY:
+        time.sleep(_SHOWN)
+        reset()

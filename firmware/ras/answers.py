@@ -1,0 +1,55 @@
+"""The values of the messages that a gatekeeper answers with, less token and ICV; see build.py."""
+
+from ras.address import to_alternates, to_transport
+from ras.oids import H225_V6
+
+
+def gatekeeper_confirm(number: int, ras: "tuple[str, int]", others: "tuple[tuple[str, int], ...]") -> dict:
+    """Return a GCF's value; ras: where this gatekeeper hears RAS; others: its alternates."""
+    value = {"requestSeqNum": number, "protocolIdentifier": H225_V6, "rasAddress": to_transport(ras)}
+    if others:
+        value["alternateGatekeeper"] = to_alternates(others)
+    return value
+
+
+def gatekeeper_reject(number: int, reason: str, others: "tuple[tuple[str, int], ...]") -> dict:
+    """Return a GRJ's value; with others it redirects to those."""
+    value = {
+        "requestSeqNum": number,
+        "protocolIdentifier": H225_V6,
+        "rejectReason": (reason, 0),
+    }
+    if others:
+        value["altGKInfo"] = {"alternateGatekeeper": to_alternates(others), "altGKisPermanent": False}
+    return value
+
+
+def registration_confirm(
+    number: int,
+    identifier: str,
+    signalling: "tuple[str, int]",
+    time_to_live: int,
+    others: "tuple[tuple[str, int], ...]",
+) -> dict:
+    """Return an RCF's value; signalling: where the gatekeeper takes TLS signalling."""
+    value = {
+        "requestSeqNum": number,
+        "protocolIdentifier": H225_V6,
+        "callSignalAddress": [to_transport(signalling)],
+        "endpointIdentifier": identifier,
+        "timeToLive": time_to_live,
+        "willRespondToIRR": False,
+        "maintainConnection": False,
+    }
+    if others:
+        value["alternateGatekeeper"] = to_alternates(others)
+    return value
+
+
+def registration_reject(number: int, reason: str) -> dict:
+    """Return an RRJ's value."""
+    return {
+        "requestSeqNum": number,
+        "protocolIdentifier": H225_V6,
+        "rejectReason": (reason, 0),
+    }

@@ -1,0 +1,77 @@
+"""Health and metrics on a port of their own: plain HTTP, for this machine (docs/files.md).
+
+/healthz   200 while the event loop turns
+/readyz    200 where a phone that came now would get keys, else 503; what is wrong, as JSON
+/metrics   for Prometheus
+"""
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from ringkey.errors import UserError
+from ringkey.keyserver.metrics import Metrics
+from ringkey.keyserver.serving import MAX_BODY, cannot_listen
+from ringkey.site.keyserver_tables import AdminConfig
+
+# Seconds without a request: Prometheus asks every 15 or 30.
+IDLE = 75.0
+
+Check = Callable[[], str | None]
+"""Says what is wrong, None where nothing is; may raise UserError or OSError for the same."""
+
+
+class Admin:
+    """The admin port; checks: name to Check, run when /readyz is asked for."""
+
+    def __init__(self, config: AdminConfig, metrics: Metrics, checks: Mapping[str, Check]) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._checks = checks
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Listen; returns the port.  Raises UserError."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._show)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._config.listen, self._config.port).start()
+        except OSError as e:
+            await self.stop()
+            raise cannot_listen(self._config.listen, self._config.port, e) from None
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening; safe twice."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong by the check's name, nothing where a phone would get keys."""
+        found = {}
+        for name, check in self._checks.items():
+            try:
+                wrong = check()
+            except UserError as e:
+                wrong = e.what
+            except OSError as e:
+                wrong = e.strerror or type(e).__name__
+            if wrong is not None:
+                found[name] = wrong
+        return found
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        problems = self.problems()
+        status = 503 if problems else 200
+        return web.json_response({"ready": not problems, "problems": problems}, status=status)
+
+    async def _show(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), content_type="text/plain", charset="utf-8")

@@ -1,0 +1,46 @@
+"""Stands in for MicroPython's `esp32` on the unix port: NVS, an entry a file (README.md here)."""
+
+import os
+
+_NOT_FOUND = -0x1102
+_TOO_SHORT = -0x110C
+
+
+class NVS:
+    """A namespace."""
+
+    def __init__(self, namespace):
+        self._namespace = namespace
+
+    def set_blob(self, key, data):
+        """Write an entry; atomic, as on the chip."""
+        path = self._path(key)
+        with open(path + ".new", "wb") as file:
+            file.write(data)
+        os.rename(path + ".new", path)
+
+    def get_blob(self, key, buffer):
+        """Read an entry into `buffer`; return its length."""
+        try:
+            with open(self._path(key), "rb") as file:
+                data = file.read()
+        except OSError:
+            raise OSError(_NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
+        if len(data) > len(buffer):
+            raise OSError(_TOO_SHORT, "ESP_ERR_NVS_INVALID_LENGTH")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def erase_key(self, key):
+        """Remove an entry."""
+        try:
+            os.remove(self._path(key))
+        except OSError:
+            raise OSError(_NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
+
+    def commit(self):
+        """All is there already."""
+
+    def _path(self, key):
+        assert len(self._namespace) <= 15 and len(key) <= 15
+        return "nvs-%s-%s" % (self._namespace, key)

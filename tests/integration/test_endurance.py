@@ -1,0 +1,80 @@
+"""200 registrations and 50 network losses in a row on one phone, which must not grow by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from desk import Board
+from standins import EXT, PIN, Phone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGISTRATIONS = 200
+EVERY_LOSS = 4  # of so many registrations one comes from a lost network: 50
+EVERY_LOG_IN = 20  # and one from a user who logs out and in again: 10, with keys fetched anew
+FIRST = 10  # where the measuring begins
+MOST = 2048  # octets that the heap may have grown by
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    """A board whose network comes back quickly."""
+    running = Board(tmp_path)
+    description = json.loads((tmp_path / "board.json").read_text())
+    description["network"]["params"] = {"poll_ms": 10, "first_ms": 10, "longest_ms": 40}
+    running.put("board.json", json.dumps(description))
+    yield running
+    running.close()
+
+
+def lose_the_network(board: Board, phone: Phone) -> None:
+    """Take the network away and give it back."""
+    board.put("air", "gone")
+    board.gatekeeper.on = False
+    phone.expect(e="network", state="down")
+    board.gatekeeper.on = True
+    board.put("air", "there")
+    phone.expect(e="network", state="up")
+
+
+def log_out_and_in(phone: Phone) -> None:
+    """Be a user who changes."""
+    phone.press("L")
+    phone.expect(e="erase", ok=True)
+    phone.shows("Extension:")
+    phone.press(f"{EXT}#{PIN}#")
+
+
+def test_200_registrations_and_50_losses_leave_the_heap_as_it_was(board: Board) -> None:
+    phone = board.switch_on()
+    phone.shows("Extension:")
+    phone.press(f"{EXT}#{PIN}#")
+    free: list[int] = []
+    files: list[int] = []  # open ones, sockets included
+    losses = log_ins = 0
+    while len(free) < REGISTRATIONS:
+        phone.expect(e="registered", ext=EXT)
+        free.append(phone.expect(e="memory")["free"])  # with the channel open, after gc.collect()
+        phone.expect(e="step", step="registered")
+        files.append(len(list(Path(f"/proc/{phone.process.pid}/fd").iterdir())))
+        if len(free) % EVERY_LOG_IN == 0:
+            log_ins += 1
+            log_out_and_in(phone)
+        elif len(free) % EVERY_LOSS == 3:
+            losses += 1
+            lose_the_network(board, phone)
+        else:
+            board.gatekeeper.release("maintenance")
+    assert losses == 50
+    assert log_ins == 10
+    assert board.gatekeeper.names().count("registered") >= REGISTRATIONS
+    assert phone.process.poll() is None
+    assert len([event for event in phone.events if event["e"] == "boot"]) == 1, "without a restart"
+    first, last = free[FIRST - 1], free[-1]
+    print(f"free after {FIRST}: {first}, after {len(free)}: {last}; least {min(free[FIRST:])}")
+    assert first - last <= MOST, free
+    assert files[-1] <= files[FIRST - 1], files

@@ -1,0 +1,1 @@
+"""Writes an image to a board, and shows the board's console; docs/image.md."""

@@ -1,0 +1,1 @@
+"""Measures what the phone takes of MicroPython's heap: per module, and per phase of a registration."""
