@@ -34,6 +34,9 @@ def add(parser):
         metavar="RAS,SIGNALLING,FILES",
         help="where phones find the servers (default for boards: 1719,1300,8443; for the unix phone: any)",
     )
+    group.addoption(
+        "--patience", type=float, default=1.0, metavar="FACTOR", help="wait so much longer (emulators: 3)"
+    )
     group.addoption("--fault-seed", type=int, default=1, metavar="N", help="of the fault kit's randomness")
     group.addoption(
         "--gatekeeper-command", metavar="COMMAND", help="runs another gatekeeper; it gets ringkey's arguments"

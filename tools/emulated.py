@@ -174,6 +174,7 @@ def suite(rig: Rig, site: Path, base: Path, folder: Path, more: "list[str]") -> 
     """Run tests/hil; return pytest's exit status."""
     words = [sys.executable, "-m", "pytest", "tests/hil", "--phone", rig.url, "--board", BOARD]
     words += ["--site", str(site), "--host", HOST, "--power-command", rig.power_command, "--erase-nvs"]
+    words += ["--patience", "3", "--timeout", "900"]
     words += ["--base-firmware", str(base), "--results", str(folder / "hil")]
     words += [f"--junitxml={folder / 'hil' / 'junit.xml'}", *more]
     return subprocess.run(words, cwd=REPOSITORY, check=False).returncode
@@ -209,10 +210,13 @@ def main() -> int:
             with watch.step("image built"):
                 build.build(boards.load(BOARD), site, base, folder)
             with watch.step("image written by esptool, and verified"):
-                flash(rig, folder)
+                flash(rig, folder / "image" / BOARD)
             said = run_walk(rig, site, folder, watch)
             for memory in said:
-                print(f"  heap, registered, channel open: {memory['free']} free, {memory['used']} used")
+                print(
+                    f"  heap, registered, channel open: {memory['used']} used, {memory['free']} free; "
+                    f"of the system's {memory.get('system')} free"
+                )
             (folder / "walk.json").write_text(json.dumps({"steps": watch.steps, "memory": said}, indent=1))
             return 0 if arguments.no_suite else suite(rig, site, base, folder, arguments.tests)
         finally:

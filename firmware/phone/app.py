@@ -17,38 +17,22 @@ import gc
 import os
 
 from phone import clock
-from phone.channel import NATIVE, serve
 from phone.datagram import DatagramSocket
 from phone.fault import Fault
 from phone.network import Network
+from phone.parts import Silence
 from phone.screen import Screen
-from phone.unload import unload
-from ras import message
+from phone.unload import CHANNEL, FETCHING, RAS, STORING, TYPES, unload
 from ras.compat import const
-from ras.endpoint import Endpoint
 from ras.login import Login
 
 VERSION = "0.1.0"
 
 NOTICE = const(4000)  # ms that a reason stays on the display before the prompt
-# ms.  The longest sleep: phone.clock must be asked from time to time.
+# ms that it sleeps at the most: phone.clock must be asked from time to time.
 _LONGEST_SLEEP = const(3600000)
 # ms.  A sleep as long as this that nobody has cut short is a quiet moment: the heap is tidied up.
 _QUIET = const(500)
-# What is in the heap only while it is at work: docs/memory.md has the rule.
-_FETCHING = "phone.fetching phone.keyfetch phone.http ras.keyfile ras.generator"
-_STORING = "phone.store ras.record_octets"
-# Types of messages; those of RRQ and RCF stay, without the modules that made them.
-_TYPES = "ras.h225_discovery ras.h225_registration ras.h225_reject ras.h225_end ras.h225 ras.h235"
-
-
-class _Silence:
-    """In the place of phone.events.Events where events are off."""
-
-    on = False
-
-    def tell(self, event: str, **members: object) -> None:
-        pass
 
 
 class Phone:
@@ -57,7 +41,7 @@ class Phone:
     def __init__(self, board: object) -> None:
         self._board = board
         self._settings = board.settings
-        self.events = _Silence()
+        self.events = Silence()
         if board.settings["events"]:
             from phone.events import Events
 
@@ -72,13 +56,13 @@ class Phone:
         self._awaited = False  # whether "work" waits for the network
         self._notice = None  # until when a reason stays on the display
         self._login = Login(os.urandom, board.settings["renew_spread"])
-        self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
+        self._endpoint = None  # an Endpoint, from the first registration on
         self._ext = ""
         self._status = 0  # of the last HTTP answer that refused
         self._socket = None
         self._tasks = {}
         self._wake = asyncio.Event()
-        self._ended = False
+        self._ended = self.restarts = False
         self._fault = None
 
     async def run(self) -> None:
@@ -103,8 +87,8 @@ class Phone:
             self.events.tell("fault", step=self._fault.step, kind=self._fault.kind)
             self._screen.reason("fault", self._fault.step)
             raise self._fault
-        self._screen.step("ended")
-        self.events.tell("end", reason="asked")
+        self._screen.step("starting" if self.restarts else "ended")
+        self.events.tell("end", reason="restart" if self.restarts else "asked")
 
     async def _begin(self) -> None:
         self._screen.step("starting")
@@ -135,7 +119,8 @@ class Phone:
             self._prompt.handle_timer(now)
         if self._timers_run:
             self._login.handle_timer(now)
-            self._endpoint.handle_timer(now)
+            if self._endpoint is not None:
+                self._endpoint.handle_timer(now)
         if self._notice is not None and now >= self._notice:
             self._notice = None
         while True:
@@ -144,19 +129,25 @@ class Phone:
                 # Each effect of ras/login.py has its method.
                 await getattr(self, "_do_" + effect[0])(*effect[1:])
                 continue
+            if self._endpoint is None:
+                break
             self._send_datagrams()
             event = self._endpoint.next_event()
             if event is None:
                 break
             self._endpoint_event(event)
         if self._prompt is not None and self._notice is None:
+            if self._board.room.is_lost and self._login.state == "prompting" and not self._prompt.get_timer():
+                # Nobody is logged in, and nobody is at it: now, before TLS is wanted again.
+                self.restarts = self._ended = True
+                return
             self._screen.show(self._prompt.lines)
 
     async def _sleep(self) -> None:
         due = None
         for timer in (
             self._login.get_timer() if self._timers_run else None,
-            self._endpoint.get_timer() if self._timers_run else None,
+            self._endpoint.get_timer() if self._endpoint is not None and self._timers_run else None,
             None if self._prompt is None else self._prompt.get_timer(),
             self._notice,
         ):
@@ -262,6 +253,8 @@ class Phone:
     async def _take_datagrams(self) -> None:
         while True:
             data, source = await self._socket.receive()
+            if self._endpoint is None:
+                continue  # nothing has been asked
             self.events.tell("ras", way="in", message=data, peer=source)
             self._endpoint.receive_datagram(data, source, self._clock.now())
             self._wake.set()
@@ -321,6 +314,9 @@ class Phone:
     async def _do_fetch(self, ext: str) -> None:
         self._ext = ext
         self._status = 0
+        # It has ended what it was at, and the channel is closed: they make room for TLS.
+        self._endpoint = None
+        unload(RAS + " " + CHANNEL)
         self._start("work", self._fetch(ext))
 
     async def _do_renew(self, ext: str) -> None:
@@ -332,40 +328,34 @@ class Phone:
 
     async def _do_unregister(self) -> None:
         self._cancel("work")
-        self._endpoint.log_out(self._clock.now())
+        if self._endpoint is None:
+            self._login.left(self._clock.now())
+        else:
+            self._endpoint.log_out(self._clock.now())
 
     def _load(self) -> "tuple[object, str]":
         """Return what the store holds: (Record or None, its state)."""
-        from phone.store import Store
+        from phone import storing
 
-        store = Store(self._board.store)
-        record = store.load()
-        unload(_STORING)
-        return record, store.state
+        loaded = storing.load(self._board.store)
+        unload(STORING)
+        return loaded
 
     async def _do_commit(self, record: object) -> None:
-        from phone.store import Store, StoreError
+        from phone import storing
 
-        try:
-            Store(self._board.store).commit(record)
-        except StoreError:
-            self.events.tell("commit", ok=False)
-            self._login.not_committed(self._clock.now())
-        else:
-            self.events.tell("commit", ok=True)
+        if storing.commit(self._board.store, record, self.events):
             self._login.committed(self._clock.now())
-        unload(_STORING)
+        else:
+            self._login.not_committed(self._clock.now())
+        unload(STORING)
 
     async def _do_erase(self) -> None:
-        from phone.store import Store, StoreError
+        from phone import storing
 
-        try:
-            Store(self._board.store).erase()
-            self.events.tell("erase", ok=True)
-        except StoreError:
-            self.events.tell("erase", ok=False)
+        if not storing.erase(self._board.store, self.events):
             self._screen.reason("erase-failed")
-        unload(_STORING)
+        unload(STORING)
 
     async def _do_open(self, registration: object) -> None:
         self._start("channel", self._run_channel(registration))
@@ -382,7 +372,7 @@ class Phone:
         try:
             await self._fetch_keys(ext, quietly)
         finally:
-            unload(_FETCHING)
+            unload(FETCHING)
 
     async def _fetch_keys(self, ext: str, quietly: bool) -> None:
         from phone.fetching import Fetching
@@ -408,15 +398,29 @@ class Phone:
             if gatekeeper not in numeric:
                 numeric.append(gatekeeper)
         towards = numeric[0][0] if numeric else "224.0.1.41"
+        if self._endpoint is None:
+            from ras.endpoint import Endpoint
+
+            gc.collect()  # of what reading it has left: small pieces between those that stay
+            self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
         self._endpoint.address = (self._network.address_towards(towards), self._socket.port)
         self._endpoint.register(record, tuple(numeric), self._clock.now())
 
     async def _run_channel(self, registration: object) -> None:
         """Open the channel and serve it until it ends."""
+        self._settle()
         peer = registration.signalling
         self.events.tell("channel", state="opening", peer=peer)
-        own = self._settings["psk"] == "own"
-        state = await serve(registration, os.urandom, NATIVE and not own, self._channel_open)
+        from phone.channel import NATIVE, serve
+
+        native = NATIVE and self._settings["psk"] != "own"
+        if native:
+            self._board.room.lend()
+        try:
+            state = await serve(registration, os.urandom, native, self._channel_open)
+        finally:
+            if native:
+                self._board.room.take_back()
         self.events.tell("channel", state=state, peer=peer)
         if self._network.is_up:  # else it is opened anew as soon as that is back
             self._login.channel_failed(self._clock.now())
@@ -425,15 +429,16 @@ class Phone:
         self.events.tell("channel", state="open", cipher=cipher, peer=peer)
         self._login.channel_open(cipher, self._clock.now())
         self._wake.set()
-        self._settle()
+        gc.collect()
+        self.events.tell("memory", free=gc.mem_free(), used=gc.mem_alloc(), system=self._board.room.free)
 
     def _settle(self) -> None:
         """Let go of what a phone that is registered has no need of."""
+        from ras import message
+
         message.forget(message.GRQ, message.GCF, message.GRJ, message.RRJ, message.URQ, message.UCF)
-        unload(_TYPES)
+        unload(TYPES)
         gc.collect()
-        if self.events.on:
-            self.events.tell("memory", free=gc.mem_free(), used=gc.mem_alloc())
 
     def _detail(self, word: str) -> str:
         """Return what goes into the words on the display: an HTTP status, or the extension."""

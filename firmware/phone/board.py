@@ -11,6 +11,7 @@ A new board is a new folder and no code.  Its board.json lies on sys.path:
      "keys":     [{"module": "console"}],
      "store":    {"module": "filestore"},
      "network":  {"module": "unixnet"},
+     "room":     {"module": "drivers.tls_room"},
      "time":     {"module": "drivers.sntp"},
      "watchdog": {"module": "drivers.watchdog"}}
 
@@ -28,6 +29,7 @@ Each module has `open(params)`, params being a dict of its own, and returns a pa
             optional `async lost()`: returns when it is up no longer; without it that never happens |
 | time | optional; `async utc()`: seconds from 1970 as an unproven source has it, or None; \
          opened anew each time it is asked |
+| room | optional; see `Roomy` in phone/parts.py |
 | watchdog | optional; see `Unwatched` in phone/parts.py |
 
 Every other part finds the settings in `params["settings"]`, and may have `close()`.  A
@@ -78,6 +80,10 @@ def _open_all(description: dict) -> Board:
         board.console = _open(board, _part(description, "console"))
         board.store = _open(board, _part(description, "store"))
         board.network = _open(board, _part(description, "network"))
+        if description.get("room"):
+            # Behind the network, which has to have its own; before the phone is loaded.
+            board.room = _open(board, description["room"])
+            unload(description["room"]["module"])  # what is held is another module's
         board.time = description.get("time")
         if board.time:
             open_part(board, board.time)  # to see that it can be: it is opened again when it is asked

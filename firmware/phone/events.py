@@ -14,7 +14,6 @@ import json
 
 from ras.address import join_address
 from ras.compat import const
-from ras.message import KINDS
 
 MARK = "\x1e"
 
@@ -33,7 +32,7 @@ fetch-soon ext
 commit ok
 erase ok
 channel state cipher peer
-memory free used
+memory free used system
 fault step kind
 end reason
 """
@@ -73,6 +72,8 @@ def ras_kind(data: bytes) -> str:
 
     RasMessage is a CHOICE with an extension bit and 5 bits of number (X.691 section 23).
     """
+    from ras.message import KINDS  # loaded with the endpoint, not with the console
+
     number = data[0] >> 2 if data else 32
     return KINDS[number] if number < len(KINDS) else "?"
 

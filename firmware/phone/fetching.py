@@ -3,6 +3,8 @@
 In the heap only while keys are fetched.
 """
 
+import gc
+
 from phone import keyfetch
 from phone.unload import unload
 
@@ -26,8 +28,11 @@ class Fetching:
         if self._screen is not None:
             await self._ask_time()
         settings = self._board.settings
+        gc.collect()  # so that it does not grow into the room that is lent now
         try:
-            fetched = await keyfetch.fetch(settings["key_servers"], ext, settings["root"], self._not_fetched)
+            fetched = await keyfetch.fetch(
+                settings["key_servers"], ext, settings["root"], self._not_fetched, room=self._board.room
+            )
         except keyfetch.FetchError as error:
             self.status = error.status
             self.reason = error.reason

@@ -7,6 +7,7 @@ since the `ssl` wrapper of MicroPython defaults to no verification.  Nothing is 
 
 import asyncio
 import gc
+from errno import ENOMEM
 
 import tls
 
@@ -40,6 +41,7 @@ CUT_OFF = "cut-off"  # closed within the answer
 BAD_ANSWER = "bad-answer"  # not HTTP, or over its limits
 BAD_KEY_FILE = "bad-key-file"
 NO_SERVER = "no-server"  # the settings name none
+NO_MEMORY = "no-memory"  # Mbed TLS found no room in the system's heap
 NO_ROOT = "no-root"  # the image has no root certificate, or it is none
 
 # The texts of Mbed TLS 3.6 (library/x509_crt.c, x509_crt_verify_strings), seen with the unix
@@ -83,13 +85,14 @@ async def fetch(
     root: bytes,
     failed: object = None,
     limits: "tuple[int, int, int]" = (CONNECT_LIMIT, HANDSHAKE_LIMIT, ANSWER_LIMIT),
+    room: object = None,
 ) -> Fetched:
     """Return the first key file that one of `servers` gives for the extension.
 
     root: DER, or two of it one after the other while the site replaces its root.
     failed(FetchError, more) is told of each server that gave none, and whether another is tried
-    now.  Raises the FetchError that says most: the first server that answered wrongly, else the
-    first.
+    now.  room: parts.Roomy, which lends what TLS needs.  Raises the FetchError that says most: the
+    first server that answered wrongly, else the first.
     """
     ext_digits(ext)  # what goes into the request is digits, whoever calls
     context = _context(root)
@@ -98,7 +101,7 @@ async def fetch(
     for host, port in servers:
         left -= 1
         try:
-            return await _fetch_one(context, host, port, ext, limits)
+            return await _fetch_one(context, host, port, ext, limits, room)
         except FetchError as error:
             if failed is not None:
                 failed(error, left > 0)
@@ -108,7 +111,10 @@ async def fetch(
 
 
 def _context(root: bytes) -> object:
-    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    try:
+        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    except OSError:  # its random numbers have found no room
+        raise FetchError(NO_MEMORY)
     context.verify_mode = tls.CERT_REQUIRED
     try:
         for one in certificates(root):
@@ -141,7 +147,7 @@ def certificates(bundle: bytes) -> "list[bytes]":
 
 
 async def _fetch_one(
-    context: object, host: str, port: int, ext: str, limits: "tuple[int, int, int]"
+    context: object, host: str, port: int, ext: str, limits: "tuple[int, int, int]", room: object
 ) -> Fetched:
     server = join_address(host, port)
     try:
@@ -152,6 +158,9 @@ async def _fetch_one(
         raise FetchError(UNREACHABLE, server)
     buffer = bytearray(BUFFER)
     secure = None
+    if room is not None:
+        # Not before: what the connection leaves behind for minutes would lie in the middle of it.
+        room.lend()
     try:
         try:
             secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
@@ -187,7 +196,10 @@ async def _fetch_one(
             secure.close()
         sock.close()  # a failed handshake makes secure let go of it, open
         wipe(buffer)  # it held Kg
+        secure = None
         gc.collect()  # a TLS connection is the largest thing that a phone ever holds
+        if room is not None:
+            room.take_back()
 
 
 async def _read(secure: object, answer: Answer) -> bool:
@@ -211,5 +223,7 @@ def certificate_fault(text: str) -> str:
 def _handshake_fault(error: OSError) -> str:
     """Tell a connection that never was from one that does not speak TLS."""
     code = error.args[0] if error.args else 0
+    if code == ENOMEM:
+        return NO_MEMORY
     # MicroPython passes errors of the socket on as they are, those of Mbed TLS as negative numbers.
     return NO_TLS if not isinstance(code, int) or code < 0 else UNREACHABLE

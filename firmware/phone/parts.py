@@ -1,4 +1,4 @@
-"""What phone/board.py has opened."""
+"""What phone/board.py has opened, and what stands in the place of what a board has not."""
 
 
 class Unwatched:
@@ -20,10 +20,36 @@ class Unwatched:
         """Keep `what` is being done, a word, over a reset."""
 
 
+class Roomy:
+    """The room for TLS of a board that has it whenever it is wanted, which is the face of all of them.
+
+    free: octets of the system's heap, beside the interpreter's, or None where they are not counted;
+    is_lost: there was room at the start, and it has gone to pieces: only a restart puts it together.
+    """
+
+    free = None
+    is_lost = False
+
+    def lend(self) -> None:
+        """Make room: TLS is about to be wanted."""
+
+    def take_back(self) -> None:
+        """Hold the room against everything else again; once for each lend(), in any order."""
+
+
+class Silence:
+    """In the place of phone.events.Events where events are off."""
+
+    on = False
+
+    def tell(self, event: str, **members: object) -> None:
+        pass
+
+
 class Board:
     """The parts.
 
-    name, settings, console, displays, keys, store, network, watchdog; time: its entry in board.json,
+    name, settings, console, displays, keys, store, network, room, watchdog; time: its entry in board.json,
     or None (phone/fetching.py opens it).
 
     silent: names of the displays that did not answer; opened: all parts, in order.
@@ -37,6 +63,7 @@ class Board:
         self.keys = []
         self.store = None
         self.network = None
+        self.room = Roomy()
         self.time = None
         self.watchdog = Unwatched()
         self.silent = []

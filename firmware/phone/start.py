@@ -1,6 +1,7 @@
 """Starts the phone on its board, and ends as the board does."""
 
 import asyncio
+import gc
 import sys
 import time
 
@@ -8,11 +9,16 @@ from phone.unload import unload
 from ras.compat import const
 
 _FAULTY = const(1)
+_RESTART = const(3)
+# Octets between two collections.  Garbage that is left lying parts what stays, until the heap has no
+# piece that is long enough and grows, at the cost of Wi-Fi and TLS (docs/memory.md).
+_TIDY = const(4096)
 _SHOWN = const(5)  # s that a fault stays on the display before a board restarts
 
 
 def main() -> int:
     """Be a phone; return the exit status."""
+    gc.threshold(_TIDY)
     board = _open_board()
     if board is None:
         return 2
@@ -39,7 +45,10 @@ def _run(board: object) -> int:
     from phone.fault import Fault
 
     try:
-        asyncio.run(Phone(board).run())
+        phone = Phone(board)
+        asyncio.run(phone.run())
+        if phone.restarts:
+            return _RESTART
     except KeyboardInterrupt:
         pass  # Ctrl-C where the terminal is not ours: asked to end, like any key that says so
     except Fault as fault:
@@ -53,7 +62,7 @@ def _run(board: object) -> int:
 
 
 def leave(status: int) -> None:
-    """End as what this is: a process exits; a board restarts after a fault, else goes to its prompt.
+    """End as what this is: a process exits; a board restarts where it has to, else goes to its prompt.
 
     On a board sys.exit() would be a soft reset and this program start again, whatever was the
     matter with it.
@@ -64,4 +73,5 @@ def leave(status: int) -> None:
         sys.exit(status)
     if status == _FAULTY:
         time.sleep(_SHOWN)
+    if status in (_FAULTY, _RESTART):
         reset()

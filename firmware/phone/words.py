@@ -37,6 +37,7 @@ cut-off|Key server|broke off
 bad-answer|Key server|answers nonsense
 bad-key-file|Key file|is malformed
 no-server|Settings: no|key server
+no-memory|Fetching keys:|out of memory
 no-root|Settings: no|root certificate
 no-answer|Gatekeeper|does not answer
 log-in-failed|Log-in failed:|ext. or PIN?

@@ -15,10 +15,9 @@ pieces") that an adapter carries out and reports back.  Times are milliseconds.
 Source: the seed, figures 3 and 4; protocol.md section 6.
 """
 
-from ras import profile
 from ras.compat import const
-from ras.endpoint import Registration
 from ras.keys import authentication_key
+from ras.profile import OBSOLETE, OTHER_GATEKEEPER, REVOKED, SUITE_REFUSED, UNKNOWN_EXTENSION
 from ras.record import Record
 from ras.tables import LOGIN, Machine
 
@@ -38,11 +37,11 @@ REOPEN_TRIES = const(4)
 RENEW_SPREAD = const(3600000)
 
 _REFUSALS = {
-    profile.UNKNOWN_EXTENSION: "unknown-extension",
-    profile.OTHER_GATEKEEPER: "other-gatekeeper",
-    profile.OBSOLETE: "keys-obsolete",
-    profile.REVOKED: "key-revoked",
-    profile.SUITE_REFUSED: "suite-refused",
+    UNKNOWN_EXTENSION: "unknown-extension",
+    OTHER_GATEKEEPER: "other-gatekeeper",
+    OBSOLETE: "keys-obsolete",
+    REVOKED: "key-revoked",
+    SUITE_REFUSED: "suite-refused",
 }
 # Reasons of a URQ after which a phone may register again by itself; after any other (the
 # extension is used elsewhere, an administrator's word) its user has to.
@@ -167,8 +166,8 @@ class Login:
 
     # -- registration
 
-    def registered(self, registration: Registration, now: int) -> None:
-        """Take the registration that RCF has granted."""
+    def registered(self, registration: object, now: int) -> None:
+        """Take the registration (endpoint.Registration) that RCF has granted."""
         if not self._machine.allows("registered"):
             return
         self._registration = registration
@@ -190,7 +189,7 @@ class Login:
         if self._machine.state not in ("stored", "fresh"):
             return
         reason = _REFUSALS.get(code, "refused")
-        if code in (profile.OBSOLETE, profile.REVOKED, profile.SUITE_REFUSED) and not self._fetched_again:
+        if code in (OBSOLETE, REVOKED, SUITE_REFUSED) and not self._fetched_again:
             self._fetch_again(reason)
         else:
             self._give_up(reason, now)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness import bench as benches
-from harness import connect
+from harness import connect, patience
 from harness.bench import Bench, make_template
 from harness.errors import HarnessError
 from harness.phonelog import PhoneLog
@@ -51,6 +51,7 @@ class Rig:
         self.ports = tuple(int(p) for p in ports.split(",")) if ports else default
         command = option("--gatekeeper-command")
         self.gatekeeper = shlex.split(command) if command else None
+        patience.factor = option("--patience")
 
     def check(self):
         """Refuse what cannot work, in one line that says what to do."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPO = Path(__file__).resolve().parents[2]
-TIMEOUT = 15.0
+TIMEOUT = 60.0  # s: never waited for when all is well
 
 
 def micropython() -> str:

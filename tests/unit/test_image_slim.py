@@ -166,6 +166,13 @@ def test_private_names_and_parameters_are_shortened():
     ), "`second` is named by a call"
 
 
+def test_a_module_of_the_interpreter_keeps_its_name():
+    out = shortened(
+        a="import _thread as thread\n\n\nclass C:\n    def __init__(self):\n        self._thread = thread\n"
+    )
+    assert "import _thread as" in out["a"]
+
+
 def test_texts_keep_the_names_that_they_may_stand_for():
     source = "class C:\n    def _do_show(self):\n        pass\n\n    def go(self, what):\n"
     source += "        getattr(self, '_do_' + what)()\n"

@@ -33,7 +33,7 @@ ROOMS = {
             "ras.compat",
             "drivers",
         ),
-        *(*MICROPYTHON, "esp32", "framebuf", "network", "termios"),
+        *(*MICROPYTHON, "_thread", "esp32", "framebuf", "network", "termios"),
     ),
     "firmware/main.py": ("phone", "sys"),
     "boards/unix": ("phone.board", "phone.store", "ras.errors", *MICROPYTHON),
@@ -56,7 +56,10 @@ ROOMS = {
     ),
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography", "sqlalchemy"),
-    "tools": (*("ringkey", "ras", "bench", "harness", "heapmeter", "image", "flashing", STANDARD, "serial"),),
+    "tools": (
+        *("ringkey", "ras", "bench", "harness", "heapmeter", "image", "flashing", STANDARD, "serial"),
+        "flash_board",
+    ),
     "tools/image": (
         *("ringkey", "ras.address", "ras.hostport", "ras.record", "ras.errors", "image", STANDARD),
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),

@@ -12,6 +12,7 @@ from ras import profile
 from ras.errors import RemoteProtocolError
 from ras.message import RCF, RRQ, decode_message
 
+from harness import patience
 from harness.errors import HarnessError
 
 UP, DOWN = "up", "down"  # towards the gatekeeper, towards the phone
@@ -96,7 +97,7 @@ class Rule:
     def wait(self, timeout: float = 20.0, count: int = 1) -> Datagram:
         """Wait until it has acted `count` times; return the last of them.  Raises HarnessError."""
         with self._hit:
-            if not self._hit.wait_for(lambda: len(self.hits) >= count, timeout):
+            if not self._hit.wait_for(lambda: len(self.hits) >= count, patience.seconds(timeout)):
                 raise HarnessError(f"the relay: {self}: {len(self.hits)} of {count} within {timeout:g} s")
             return self.hits[count - 1]
 

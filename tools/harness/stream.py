@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from harness import patience
+
 T = TypeVar("T")
 
 MARK = "\x1e"  # begins an event's line: firmware/phone/events.py
@@ -150,7 +152,7 @@ class Stream:
             return [p for p in (self._told if told else self._drawn) if p.at > since]
 
     def _wait(self, look: Callable[[], T | None], end: Callable[[T], int], timeout: float) -> T | None:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patience.seconds(timeout)
         with self._changed:
             while True:
                 found = look()

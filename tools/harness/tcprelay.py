@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from harness import patience
 from harness.errors import HarnessError
 from harness.faults import DOWN, UP, Address
 from harness.pcap import Flow, Pcap
@@ -94,7 +95,7 @@ class TcpRelay:
     def wait(self, count: int, timeout: float = 20.0) -> None:
         """Wait until `count` connections have been accepted since the start; raises HarnessError."""
         with self._came:
-            if not self._came.wait_for(lambda: self.connections >= count, timeout):
+            if not self._came.wait_for(lambda: self.connections >= count, patience.seconds(timeout)):
                 raise HarnessError(
                     f"the relay: {self.connections} of {count} connections to the {self._name} "
                     f"within {timeout:g} s"

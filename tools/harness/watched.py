@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from harness import patience
+
 T = TypeVar("T")
 
 
@@ -44,7 +46,7 @@ class Watched(Generic[T]):
 
         None after `timeout` seconds, or once no more entries will come.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patience.seconds(timeout)
         with self._changed:
             while True:
                 for index in range(start, len(self._entries)):

@@ -163,6 +163,7 @@ def _private(module: ast.AST) -> set[str]:
     """Return the private names that a module defines, and that no text in it may stand for."""
     found: set[str] = set()
     texts: set[str] = set()
+    imported: set[str] = set()
     for node in ast.walk(module):
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             found.add(node.name)
@@ -170,13 +171,15 @@ def _private(module: ast.AST) -> set[str]:
             found.add(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             found.add(node.attr)
-        elif isinstance(node, ast.alias) and node.asname:
-            found.add(node.asname)
+        elif isinstance(node, ast.alias):
+            imported.update(node.name.split("."))  # such as _thread, which is MicroPython's
+            if node.asname:
+                found.add(node.asname)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("_"):
             texts.add(node.value)
     return {
         name
-        for name in found
+        for name in found - imported
         if name.startswith("_") and not name.startswith("__") and not any(name.startswith(t) for t in texts)
     }
 

@@ -683,11 +683,22 @@ def test_machines_name_event_role_and_state():
 
 
 def test_every_state_of_every_table_can_be_reached_and_left():
-    for table, start, ends in (
+    for text, start, ends in (
         (ENDPOINT, "idle", ()),
         (REGISTRATION, "registered", ("ended",)),
         (LOGIN, "off", ()),
     ):
+        table = {}
+        for line in text.strip().split("\n"):
+            state, *moves = line.split(" ")
+            assert state not in table
+            table[state] = dict([move.split(">") for move in moves])
+        for state, moves in table.items():
+            for event, after in moves.items():
+                machine = Machine("any", text, state)
+                assert machine.allows(event)
+                assert machine.feed(event) == machine.state == after
+            assert not Machine("any", text, state).allows("no-such-event")
         reached, todo = {start}, [start]
         while todo:
             for after in table.get(todo.pop(), {}).values():
