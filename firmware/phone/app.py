@@ -22,7 +22,7 @@ from phone.fault import Fault
 from phone.network import Network
 from phone.parts import Silence
 from phone.screen import Screen
-from phone.unload import CHANNEL, FETCHING, RAS, STORING, TYPES, unload
+from phone.unload import CHANNEL, FETCHING, RAS, STORING, TLSPSK, TYPES, unload
 from ras.compat import const
 from ras.login import Login
 
@@ -316,7 +316,8 @@ class Phone:
         self._status = 0
         # It has ended what it was at, and the channel is closed: they make room for TLS.
         self._endpoint = None
-        unload(RAS + " " + CHANNEL)
+        for names in (RAS, TYPES, CHANNEL, TLSPSK):
+            unload(names)
         self._start("work", self._fetch(ext))
 
     async def _do_renew(self, ext: str) -> None:

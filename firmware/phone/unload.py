@@ -12,10 +12,11 @@ FETCHING = "phone.fetching phone.keyfetch phone.http ras.keyfile ras.generator"
 STORING = "phone.storing phone.store ras.record_octets"
 # Types of messages; those of RRQ and RCF stay, without the modules that made them.
 TYPES = "ras.h225_discovery ras.h225_registration ras.h225_reject ras.h225_end ras.h225 ras.h235"
-# What a phone that is not registered can do without, while it fetches keys.
-RAS = "ras.endpoint ras.message ras.build ras.profile ras.aper ras.per ras.oids " + TYPES
-TLSPSK = "tlspsk.client tlspsk.record tlspsk.states tlspsk.messages tlspsk.errors tlspsk.prf ras.aes"
-CHANNEL = "phone.channel ras.tpkt phone.psk_native phone.psk_own " + TLSPSK
+# What a phone that is not registered can do without, while it fetches keys: TYPES, and
+RAS = "ras.endpoint ras.message ras.build ras.profile ras.aper ras.per ras.oids"
+# and the channel.
+CHANNEL = "phone.channel ras.tpkt phone.psk_native phone.psk_own ras.aes"
+TLSPSK = "tlspsk.client tlspsk.record tlspsk.states tlspsk.messages tlspsk.errors tlspsk.prf"
 
 
 def unload(names: str) -> None:
