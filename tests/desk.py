@@ -60,13 +60,23 @@ class Board:
         self.phones.append(Phone(cwd=self.directory, path=":".join(map(str, [*path, ".frozen"]))))
         return self.phones[-1]
 
-    def press(self, keys: str, held: float = 0.08) -> None:
-        """Press keys of the keypad, one after the other, as quickly as a person can."""
+    def press(self, keys: str, held: float | None = None) -> None:
+        """Press keys of the keypad, one after the other, as quickly as a person can who looks at the display.
+
+        held: s; else a key is down until the display has changed, or for a second.
+        """
+        display = self.directory / f"i2c-{LCD}"
         for key in keys:
+            before = display.stat().st_size if display.exists() else 0
             self.put("keypad", key)
-            time.sleep(held)
+            time.sleep(0.08 if held is None else held)
+            # One that means something else when held is told as it is released.
+            if held is None and key != "*" and display.exists():
+                end = time.monotonic() + 1.0
+                while display.stat().st_size == before and time.monotonic() < end:
+                    time.sleep(0.02)
             self.put("keypad", "")
-            time.sleep(0.08)
+            time.sleep(0.12)
 
     @property
     def lcd(self) -> tuple[str, str]:

@@ -19,13 +19,15 @@ _SHOWN = const(5)  # s that a fault stays on the display before a board restarts
 def main() -> int:
     """Be a phone; return the exit status."""
     gc.threshold(_TIDY)
-    board = _open_board()
-    if board is None:
-        return 2
+    board = None
     try:
-        return _run(board)
+        board = _open_board()
+        return 2 if board is None else _run(board)
+    except KeyboardInterrupt:
+        return 0  # Ctrl-C where the terminal is not ours: asked to end, like any key that says so
     finally:
-        board.close()
+        if board is not None:
+            board.close()
 
 
 def _open_board() -> "object | None":
@@ -49,8 +51,6 @@ def _run(board: object) -> int:
         asyncio.run(phone.run())
         if phone.restarts:
             return _RESTART
-    except KeyboardInterrupt:
-        pass  # Ctrl-C where the terminal is not ours: asked to end, like any key that says so
     except Fault as fault:
         board.close()
         # No text of the exception and no lines of code where others read along.
