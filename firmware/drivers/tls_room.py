@@ -19,7 +19,7 @@ from ras.compat import const
 
 _SPARE = const(20480)
 _KEPT = const(24576)
-_BLOCK = const(256)
+_BLOCK = const(128)
 
 
 def open(params: dict) -> object:  # noqa: A001  (every driver's entry is called open)
