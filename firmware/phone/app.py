@@ -20,7 +20,6 @@ from phone import clock
 from phone.datagram import DatagramSocket
 from phone.fault import Fault
 from phone.network import Network
-from phone.parts import Silence
 from phone.screen import Screen
 from phone.unload import CHANNEL, FETCHING, RAS, STORING, TLSPSK, TYPES, unload
 from ras.compat import const
@@ -41,11 +40,14 @@ class Phone:
     def __init__(self, board: object) -> None:
         self._board = board
         self._settings = board.settings
-        self.events = Silence()
         if board.settings["events"]:
             from phone.events import Events
 
             self.events = Events(board.console.write)
+        else:
+            from phone.silence import Silence
+
+            self.events = Silence()
         self._screen = Screen(board.displays, self.events)
         self._clock = clock.Clock()
         self._prompt = None  # a Prompt while it shows

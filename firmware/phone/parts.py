@@ -37,15 +37,6 @@ class Roomy:
         """Hold the room against everything else again; once for each lend(), in any order."""
 
 
-class Silence:
-    """In the place of phone.events.Events where events are off."""
-
-    on = False
-
-    def tell(self, event: str, **members: object) -> None:
-        pass
-
-
 class Board:
     """The parts.
 
