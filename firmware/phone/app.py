@@ -76,12 +76,12 @@ class Phone:
                 await self._sleep()
         except Exception as error:
             self._fault = Fault("phone", error)
-        finally:
-            for name in list(self._tasks):
-                self._cancel(name)
-            await asyncio.sleep_ms(0)  # lets them close what they hold
-            if self._socket is not None:
-                self._socket.close()
+        # Not behind an interrupt: start.main().
+        for name in list(self._tasks):
+            self._cancel(name)
+        await asyncio.sleep_ms(0)  # lets them close what they hold
+        if self._socket is not None:
+            self._socket.close()
         from phone.restart import note_end
 
         note_end(self._watchdog, self._fault)

@@ -114,7 +114,8 @@ def _part(description: dict, name: str) -> dict:
 
 def _open(board: Board, part: dict) -> object:
     opened = open_part(board, part)
-    board.opened.append(opened)
+    if hasattr(opened, "close"):
+        board.closers.append(opened.close)
     return opened
 
 

@@ -43,7 +43,7 @@ class Board:
     name, settings, console, displays, keys, store, network, room, watchdog; time: its entry in board.json,
     or None (phone/fetching.py opens it).
 
-    silent: names of the displays that did not answer; opened: all parts, in order.
+    silent: names of the displays that did not answer; closers: what close() calls, in order of opening.
     """
 
     def __init__(self, name: str) -> None:
@@ -58,11 +58,16 @@ class Board:
         self.time = None
         self.watchdog = Unwatched()
         self.silent = []
-        self.opened = []
+        self.closers = []
 
     def close(self) -> None:
-        """Give back what was opened, last first (a terminal gets its mode back)."""
-        while self.opened:
-            part = self.opened.pop()
-            if hasattr(part, "close"):
-                part.close()
+        """Give back what was opened, last first (a terminal gets its mode back).
+
+        It allocates nothing of its own: see start.main().
+        """
+        closers = self.closers
+        self.closers = ()
+        i = len(closers)
+        while i:
+            i -= 1
+            closers[i]()

@@ -8,6 +8,11 @@ import time
 from phone.unload import unload
 from ras.compat import const
 
+try:
+    from machine import reset
+except ImportError:
+    reset = None  # a process
+
 _FAULTY = const(1)
 _RESTART = const(3)
 # Octets between two collections.  Garbage that is left lying parts what stays, until the heap has no
@@ -17,7 +22,11 @@ _SHOWN = const(5)  # s that a fault stays on the display before a board restarts
 
 
 def main() -> int:
-    """Be a phone; return the exit status."""
+    """Be a phone; return the exit status.
+
+    A process may be interrupted in the midst of a collection of garbage, after which MicroPython's
+    heap is locked: nothing from there on, leave() included, can or does allocate.
+    """
     gc.threshold(_TIDY)
     board = None
     try:
@@ -67,9 +76,7 @@ def leave(status: int) -> None:
     On a board sys.exit() would be a soft reset and this program start again, whatever was the
     matter with it.
     """
-    try:
-        from machine import reset
-    except ImportError:
+    if reset is None:
         sys.exit(status)
     if status == _FAULTY:
         time.sleep(_SHOWN)
