@@ -1,4 +1,4 @@
-"""The chip's watchdog, why it was last reset, and what the phone was doing then.
+"""The chip's watchdog, and a note of what the phone is doing for drivers/last_life.py.
 
     {"module": "drivers.watchdog", "params": {"timeout_ms": 60000}}
 
@@ -13,6 +13,7 @@ What the phone is doing is noted in RTC memory, which outlives every reset but n
 
 from phone.board import BoardError
 from phone.parts import Unwatched
+from phone.unload import unload
 from ras.compat import const
 
 TIMEOUT = const(60000)  # ms
@@ -20,8 +21,6 @@ TIMEOUT = const(60000)  # ms
 # the REPL.  It counts microseconds in 32 bits.
 _AN_HOUR = const(4000000)
 
-# machine's names (less "_RESET") and ours, one text for the sake of the heap.
-_CAUSES = "PWRON power-on\nWDT watchdog\nHARD reset\nSOFT soft-reset\nDEEPSLEEP deep-sleep"
 _MAGIC = b"rk1:"
 _LONGEST = const(32)  # characters of a note
 
@@ -41,12 +40,15 @@ class Watchdog(Unwatched):
     """The face is Unwatched's (phone/board.py).  machine: MicroPython's."""
 
     def __init__(self, machine: object, make: object, timeout: int) -> None:
+        from drivers.last_life import find_cause, take_note
+
         self._make = make
         self._timeout = timeout
         self.period = timeout // 3
-        self.cause = _cause(machine)
         self._memory = machine.RTC().memory if hasattr(machine, "RTC") else None
-        self.last = self._noted()
+        self.cause = find_cause(machine)
+        self.last = take_note(self._memory, _MAGIC, self.cause)
+        unload("drivers.last_life")
         self._wdt = None
 
     def feed(self) -> None:
@@ -68,27 +70,3 @@ class Watchdog(Unwatched):
             self._wdt = self._make(timeout=_AN_HOUR)
         except (OSError, ValueError, TypeError):
             pass
-
-    def _noted(self) -> str:
-        if self._memory is None:
-            return ""
-        found = bytes(self._memory())
-        self._memory(b"")
-        if self.cause == "power-on" or not found.startswith(_MAGIC):
-            return ""  # nobody's, or what the cells held by chance
-        try:
-            return found[len(_MAGIC) :].decode()
-        except (UnicodeError, ValueError):
-            return ""
-
-
-def _cause(machine: object) -> str:
-    try:
-        cause = machine.reset_cause()
-    except AttributeError:
-        return "unknown"
-    for line in _CAUSES.split("\n"):
-        name, word = line.split(" ")
-        if getattr(machine, name + "_RESET", None) == cause:
-            return word
-    return "unknown"

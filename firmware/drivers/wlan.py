@@ -51,13 +51,7 @@ class Station(Link):
         self._ssid = settings.get("wifi_ssid") or ""
         self._password = settings.get("wifi_pass")
         self._limit = params.get("connect_ms", _CONNECT)
-        # Not every port has every number.
-        self._wrong = {}
-        for line in _WRONG.split("\n"):
-            name, word = line.split(" ")
-            number = getattr(statuses, "STAT_" + name, None)
-            if number is not None:
-                self._wrong[number] = word
+        self._statuses = statuses
 
     def __repr__(self) -> str:
         return "Station()"
@@ -85,13 +79,24 @@ class Station(Link):
         waited = 0
         while not self.is_up():
             status = nic.status()
-            if status in self._wrong and (status != before or waited >= _STALE):
-                return self._wrong[status]
+            if status != before or waited >= _STALE:
+                wrong = self._wrong(status)
+                if wrong:
+                    return wrong
             if waited >= self._limit:
                 # Joined, and no address: a DHCP server that is off is nobody's wrong password.
                 return "no-address" if nic.isconnected() else "wifi-failed"
             await asyncio.sleep_ms(self.poll_ms)
             waited += self.poll_ms
+        return None
+
+    def _wrong(self, status: int) -> "str | None":
+        """Return the word of a status that tells of a failure."""
+        for line in _WRONG.split("\n"):
+            name, word = line.split(" ")
+            # Not every port has every number.
+            if getattr(self._statuses, "STAT_" + name, None) == status:
+                return word
         return None
 
     def close(self) -> None:

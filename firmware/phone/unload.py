@@ -8,7 +8,7 @@ collection takes it, and the next import reads it again.
 import sys
 
 # What is in the heap only while it is at work: docs/memory.md has the rule.
-FETCHING = "phone.fetching phone.keyfetch phone.http ras.keyfile ras.generator"
+FETCHING = "phone.fetching phone.keyfetch phone.http ras.keyfile ras.hostport ras.generator"
 STORING = "phone.storing phone.store ras.record_octets"
 # Types of messages; those of RRQ and RCF stay, without the modules that made them.
 TYPES = "ras.h225_discovery ras.h225_registration ras.h225_reject ras.h225_end ras.h225 ras.h235"

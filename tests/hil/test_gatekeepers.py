@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 
 import pytest
 from harness import forge, sites
@@ -117,9 +118,9 @@ def test_an_unsigned_reject_is_believed_after_two_seconds(phone, site, relay):
     phone.transition("prompting")
     phone.log_in(*phone.user)
     phone.expect_event("ras", way="in", message="GRJ")
-    with pytest.raises(Exception, match="within 1 s"):
-        phone.expect_display("is not known", 1)
+    came = time.monotonic()
     phone.expect_display("Gatekeeper: ext.\nis not known", 5)
+    assert time.monotonic() - came > 1.5, "protocol.md section 6: 2 s"
     assert phone.reset()["store"] == "fresh"
 
 

@@ -30,6 +30,7 @@ ROOMS = {
             "phone.parts",
             "phone.store",
             "phone.datagram",
+            "phone.unload",
             "ras.compat",
             "drivers",
         ),
