@@ -5,7 +5,8 @@ import time
 from phone.parts import Roomy
 from ras.compat import const
 
-_FREED = const(50)  # times 10 ms for the system to take a thread's stack back
+# Times 10 ms for the system to take a thread's stack back: its idle task does, when nobody else has a turn.
+_FREED = const(200)
 
 
 class Room(Roomy):
@@ -46,7 +47,7 @@ class Room(Roomy):
         self._kept = self.let_go(self._kept)
 
     def hold(self, octets: int) -> object:
-        """Start a thread with a stack of so many octets; return the lock that it waits for, or None."""
+        """Start a thread with a stack of so many octets; return (its lock, octets), or None."""
         lock = self._thread.allocate_lock()
         lock.acquire()
         before = self._thread.stack_size(octets)
@@ -56,15 +57,17 @@ class Room(Roomy):
             return None  # there is no such piece
         finally:
             self._thread.stack_size(before)
-        return lock
+        return lock, octets
 
-    def let_go(self, lock: object) -> None:
+    def let_go(self, held: "tuple[object, int] | None") -> None:
         """End the thread that waits for the lock, and wait for its stack; None: for nothing."""
-        if lock is None:
+        if held is None:
             return
-        free = self.free
+        lock, octets = held
+        # Wi-Fi takes and gives small pieces at the same time.
+        wanted = self.free + octets // 2
         lock.release()
         for _ in range(_FREED):
-            if self.free > free:
+            if self.free >= wanted:
                 break
             time.sleep_ms(10)  # the thread ends, and the system's idle task sweeps up

@@ -1,6 +1,6 @@
 """Room for TLS in an ESP32's system heap (drivers/tls_room.py, drivers/held_room.py)."""
 
-from drivers import tls_room
+from drivers import held_room, tls_room
 from drivers.held_room import Room
 from phone.parts import Roomy
 
@@ -56,6 +56,41 @@ def test_a_spare_is_held_and_let_go():
     room.let_go(spare)
     assert system.left == 76000
     assert room.free == 76100
+
+
+class SlowSystem(System):
+    """One whose idle task has its turn after three looks; meanwhile others give small pieces back."""
+
+    def __init__(self, octets):
+        System.__init__(self, octets)
+        self.looks = 0
+        self.freed = 0
+
+    def sleep_ms(self, milliseconds):
+        self.looks += 1
+        self.left += 32
+        if self.looks == 3:
+            self.left += self.freed
+
+    def allocate_lock(self):
+        return SlowLock(self)
+
+
+class SlowLock(Lock):
+    def release(self):
+        self.system.freed += self.held
+
+
+def test_a_stack_is_waited_for_though_others_free_something():
+    system = SlowSystem(100000)
+    room = Room(system, system, 24000)
+    before, held_room.time = held_room.time, system
+    try:
+        room.lend()
+    finally:
+        held_room.time = before
+    assert system.looks == 3
+    assert system.left > 100000
 
 
 def test_all_of_it_is_lent_until_the_last_gives_it_back():
