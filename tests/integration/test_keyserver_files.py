@@ -254,6 +254,16 @@ def test_what_is_for_one_device_goes_out_sealed_only(client):
         assert get(client, f"/sealed/{name}?g={g}&ext=100")[0] == 404
 
 
+def test_a_file_is_sealed_under_the_generation_that_the_phone_names(client):
+    """Of a g that another key server of the site has issued, only the phone knows which Km it came from."""
+    content = client.fetch("100")
+    path = f"/sealed/settings/wifi.cfg?g={content['G']}&ext=100"
+    assert get(client, f"{path}&cvm={content['CVM']}")[2] == get(client, path)[2]
+    other = bytes(b ^ 1 for b in bytes.fromhex(content["CVM"])).hex()
+    assert get(client, f"{path}&cvm={other}")[0] == 404
+    assert get(client, f"{path}&cvm=zz")[0] == 400
+
+
 def test_firmware_sealed_in_ranges(client):
     g = client.fetch("100")["G"]
     path = f"/sealed/files/firmware/one.bin?g={g}&ext=100"

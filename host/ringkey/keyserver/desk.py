@@ -61,8 +61,10 @@ class Desk:
         """Put on record that a phone got no key; why: a code."""
         self.ledger.refusal("refused", source=source, ext=ext, serial=serial, why=why)
 
-    def sealing_key(self, g: bytes, ext: str, *, source: str | None) -> DeviceKey:
+    def sealing_key(self, g: bytes, ext: str, cvm: bytes | None, *, source: str | None) -> DeviceKey:
         """Return the key of (g, EXT) that a file for its phone is sealed under; raises Refused.
+
+        cvm: as for Agent.look_up; of a peer's g, only the phone knows the generation.
 
         Refusals are on record.  What is given is not: anybody may ask, in as many parts as he
         likes, and the key itself does not go out.
@@ -70,7 +72,7 @@ class Desk:
         try:
             if g in self.ledger.revoked:
                 raise Refused("revoked", "this key was revoked")
-            return self.agent.look_up(g, ext)
+            return self.agent.look_up(g, ext, cvm)
         except Refused as error:
             self.ledger.refusal("sealed-refused", source=source, ext=ext, g=g.hex(), why=error.code)
             raise

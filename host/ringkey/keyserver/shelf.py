@@ -77,7 +77,7 @@ class Shelf:
         g, ext = query.g(request.query), query.extension(request.query)
         if g is None or ext is None:
             raise query.Malformed("g and ext are both needed")
-        key = self._desk.sealing_key(g, ext, source=request.remote)
+        key = self._desk.sealing_key(g, ext, query.check_value(request.query), source=request.remote)
         inner: Content
         if name.startswith("files/"):
             inner = self._open(name.removeprefix("files/"))
