@@ -13,6 +13,7 @@ from ras import profile
 from ras.message import GRJ, decode_message
 from ras_phone import PIN, Line, Phone, fetch_keys, now, record_of
 from ringkey.keyserver import trail
+from standins import wait_until
 
 
 class World:
@@ -242,3 +243,13 @@ def test_what_is_on_record(world):
     bad = world.do("audit", "verify", check=False)
     assert bad.returncode == 1
     assert "line 3: it does not follow the line before it" in bad.stderr
+
+
+def test_the_stream_goes_on_under_a_renewed_certificate(world):
+    phone, line = world.registered("1001")
+    world.do("cert", "renew", "gatekeeper")
+    world.gatekeeper.wait_for("reloaded", service="gatekeeper")
+    wait_until(lambda: [e["event"] for e in world.gatekeeper.events].count("changes_followed") == 2)
+    world.do("key", "revoke", "--ext", "1001", "--reason", "renewed")
+    assert phone.run(("ended",), 2)[1] == "securityDenial"
+    assert line.closed()

@@ -54,11 +54,21 @@ class Follower:
         self._on_connected = on_connected
         self._stream = ""
         self._since = 0
+        self._response: aiohttp.ClientResponse | None = None
         self._log = log.get("ringkey.gatekeeper.changes")
         self.connected = False
 
     def __repr__(self) -> str:
         return f"Follower({self._name}, {self._since})"
+
+    def reconnect(self) -> None:
+        """Take the stream up again on a new connection of the session that there is now.
+
+        Closing the old session would not do: aiohttp then closes its connections without a word to
+        who reads from them.
+        """
+        if self._response is not None:
+            self._response.close()
 
     async def run(self) -> None:
         """Follow, for good; a stream that breaks off is taken up again."""
@@ -73,6 +83,7 @@ class Follower:
             except Exception as error:
                 # A bug of ours must not end it: revocations would never be heard of again.
                 self._log.error("changes_failed", server=self._name, reason=type(error).__name__)
+            self._response = None
             if self.connected:
                 pause = RETRY_FIRST
             self.connected = False
@@ -84,6 +95,7 @@ class Follower:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=SILENCE)
         url = self._base() + "/changes.jsonl"
         async with self._session().get(url, params=query, timeout=timeout, allow_redirects=False) as response:
+            self._response = response
             if response.status != 200:
                 raise BadAnswerError(f"it answers with HTTP status {response.status}")
             rest = b""

@@ -170,6 +170,8 @@ class KeyClient:
         if old is None:
             return
         self._session = self._new_session()
+        for follower in self._followers:
+            follower.reconnect()
         # What the old one still asks is over after ANSWER_TIMEOUT at the latest.
         closing = asyncio.get_running_loop().create_task(_close_later(old), name="old key session")
         self._closing.add(closing)
