@@ -294,7 +294,7 @@ class Endpoint:
         if self._answered is not None and self._answered[0] == message.octets:
             self._out.append((self._answered[1], source))
             return
-        if not self._machine.allows("released"):
+        if not self._machine.allows("released") or message.octets == self._octets:  # our own, reflected
             return
         found = profile.elements(message)
         suite = self._record.suite

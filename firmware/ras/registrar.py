@@ -1,23 +1,27 @@
 """The gatekeeper's side of RAS: verifies, registers, keeps alive, unregisters.
 
 Without I/O.  Times are milliseconds.  What it can not know it asks for with an event,
-("lookup", ticket, ext, g, suite name, kind, cvm), and gets by `provide`.  Its other events tell
-what happened, for logs and for the signalling channel:
+("lookup", ticket, ext, g, suite name, kind, cvm, source, phone), and gets by `provide`; phone: it
+has proven its PIN with this g, so it goes before strangers.  Its other events tell what happened,
+for logs and for the signalling channel:
 
     ("request", source, ext) ("confirmed", source, ext)      GRQ came, GCF went
     ("refused", source, ext, code)                           GRJ or RRJ went
     ("registered", Held, Held or None)                       and what it replaces
     ("refreshed", Held) ("ended", Held, reason)
     ("dropped", source, reason)                              no answer went
+    ("ignored", host, ms)                  what comes from there is not even decoded for so long
 
 Source: the seed, figure 4, steps 60 to 67; protocol.md sections 4 and 5.
 """
 
-from ras import answers, profile
+from ras import answers, profile, refusals
+from ras.attempts import Attempts
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
 from ras.keys import NONCE, Suite, authentication_key, ext_digits, reject_key, session_key
+from ras.lookups import Asked, Lookup, Pending
 from ras.mac import hmac_digest
 from ras.message import GCF as _GCF
 from ras.message import (
@@ -32,29 +36,25 @@ from ras.message import (
     XRS,
     Message,
     decode_message,
-    encode_message,
     verify,
 )
+from ras.noise import Noise
 from ras.registrations import MAX_HELD, Held, Registrations
 from ras.replay import Recent
-from ras.throttle import Throttle, network_of
+from ras.throttle import Throttle
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
-# Answers kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
+# Answers to phones kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
 MAX_ANSWERS = const(10000)
-# Nonces of verified requests.  They can only come from who holds a Ka; at a log-in a
-# minute from each of 1,000 phones this is over an hour, and a GRQ that is replayed after
-# that wins a GCF it can do nothing with.
-MAX_NONCES = const(65536)
-MAX_PENDING = const(1024)  # look-ups under way: beyond, phones are left to their next try
+# Answers to strangers, who have none of the phones' room: silences and refusals.
+MAX_REFUSALS = const(2048)
+# Nonces of verified requests, of GRQ and of RRQ.  They can only come from who holds a Ka; at a
+# log-in a minute from each of 1,000 phones this is over half an hour, and a GRQ that is replayed
+# after that wins a GCF it can do nothing with.  An RRQ is no good after its Rg's 32 s.
+MAX_NONCES = const(32768)
 # ms for which an Rg is good, at least; at most twice that.  A phone's three tries of RRQ
 # take 14 s and more, and need not all succeed.
 _RG_SPAN = const(16000)
-
-_GRJ_REASONS = {
-    profile.UNKNOWN_EXTENSION: "terminalExcluded",
-    profile.OTHER_GATEKEEPER: "resourceUnavailable",
-}
 
 
 class Settings:
@@ -64,7 +64,7 @@ class Settings:
     (host, port) by which that source reaches this gatekeeper; suites: names allowed;
     time_to_live: s; others: alternate gatekeepers; throttle: a Throttle; icv_from_kg: take
     a GRQ that is signed with Kr, too, which proves Kg but not the PIN (section 4, at its
-    end: the RRQ still has to prove it).
+    end: the RRQ still has to prove it); noise: a Noise.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Settings:
         others=(),
         throttle=None,
         icv_from_kg=False,
+        noise=None,
     ) -> None:
         self.addresses = addresses
         self.suites = suites
@@ -82,37 +83,7 @@ class Settings:
         self.others = tuple(others)
         self.throttle = throttle if throttle is not None else Throttle()
         self.icv_from_kg = icv_from_kg
-
-
-class Lookup:
-    """The answer to a ("lookup", …).
-
-    code: 0 where the endpoint may go on, else an error code of profile.py; kg: where the
-    key server gave it; pin: where the extension is known; others: for a redirection;
-    available: False where nobody could be asked: the request is dropped, and its next
-    try looks up anew.
-    """
-
-    def __init__(self, code=0, kg=None, pin=None, others=(), available=True) -> None:
-        self.code = code
-        self.kg = kg
-        self.pin = pin
-        self.others = tuple(others)
-        self.available = available
-
-    def __repr__(self) -> str:
-        return "Lookup(%d)" % self.code
-
-
-class _Asked:
-    """A request that waits for its look-up."""
-
-    def __init__(self, message: Message, source, ext: str, found: dict, suite: Suite) -> None:
-        self.message = message
-        self.source = source
-        self.ext = ext
-        self.found = found
-        self.suite = suite
+        self.noise = noise if noise is not None else Noise()
 
 
 class Registrar:
@@ -123,12 +94,13 @@ class Registrar:
         self._random = random
         self._rg_key = random(32)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
-        self._nonces = Recent(MAX_NONCES, None)
-        self._pending = {}
-        self._ticket = 0
+        self._refusals = Recent(MAX_REFUSALS, RETRANSMISSION)
+        self._nonces = {GRQ: Recent(MAX_NONCES, None), RRQ: Recent(MAX_NONCES, None)}
+        self._attempts = Attempts(settings.throttle)
+        self.ignored = 0  # datagrams that were not decoded
+        self._pending = Pending()
         self._cvms = None
         self._servers = ()
-        self._asking = set()  # (source, octets) of the pending
         self._out = []
         self._events = []
         self._registrations = Registrations(settings, random, self._out, self._events)
@@ -194,15 +166,26 @@ class Registrar:
 
     def receive_datagram(self, data: bytes, source: "tuple[str, int]", now: int) -> None:
         """Take one datagram."""
+        if self.settings.noise.ignores(source, now):
+            self.ignored += 1
+            return
+        if len(data) > MAX_MESSAGE:
+            self._drop(source, "over %d octets" % MAX_MESSAGE, now)
+            return
         key = (source, data)
         answer = self._answers.get(key, now)
+        if answer is None:
+            answer = self._refusals.get(key, now)
         if answer is not None:
             if answer:  # else silence was the answer
                 self._out.append((answer, source))
             return
         try:
             message = decode_message(data)
-            if message.kind == GRQ or (message.kind == RRQ and not message.value.get("keepAlive")):
+            login = message.kind == GRQ or (message.kind == RRQ and not message.value.get("keepAlive"))
+            if message.kind in (GRQ, RRQ) and refusals.is_plain(message):
+                self._refuse_plain(message, source, now)
+            elif login:
                 self._log_in(message, source, now)
             elif message.kind in (RRQ, URQ):
                 self._answer(message, source, self._registrations.receive(message, source, now), now)
@@ -213,31 +196,32 @@ class Registrar:
             else:
                 raise RemoteProtocolError("%s is nothing for a gatekeeper" % message.kind)
         except RemoteProtocolError as error:
-            self._events.append(("dropped", source, str(error)))
+            self._drop(source, str(error), now)
+
+    def _drop(self, source: "tuple[str, int]", reason: str, now: int) -> None:
+        """Answer with silence what no phone in order sends."""
+        self._events.append(("dropped", source, reason))
+        ban = self.settings.noise.made(source, now)
+        if ban and not self.settings.noise.phones_at(source[0], now):
+            self._events.append(("ignored", source[0], ban))
 
     # -- GRQ and RRQ
 
     def _log_in(self, message: Message, source: "tuple[str, int]", now: int) -> None:
-        throttle = self.settings.throttle
-        if throttle.ignores(source[0], now):
-            raise RemoteProtocolError("throttled source")
         found = profile.elements(message)
         suite = profile.suite_of(message)
         if suite is None:
             raise RemoteProtocolError("%s: not signed" % message.kind)
         ext = _extension(message)
-        if throttle.ignores((network_of(source[0]), ext), now):
-            raise RemoteProtocolError("throttled source network for this extension")
-        if len(self._pending) >= MAX_PENDING:
-            raise RemoteProtocolError("too many look-ups under way")
-        if (source, message.octets) in self._asking:
+        asked = Asked(message, source, ext, found, suite)
+        self._admit(asked, now)
+        if self._pending.holds(source, message.octets):
             return  # a retransmission overtook the look-up
-        asked = _Asked(message, source, ext, found, suite)
         if message.kind == GRQ:
             self._events.append(("request", source, ext))
         elif not self._rg_valid(asked, now):
             raise RemoteProtocolError("RRQ: Rg is not ours, or too old")
-        if self._nonces.get((message.kind, found[profile.RE]), now) is not None:
+        if self._nonces[message.kind].get(found[profile.RE], now) is not None:
             raise RemoteProtocolError("%s: replayed Re" % message.kind)
         if suite.name not in self.settings.suites:
             self._refuse(asked, profile.SUITE_REFUSED, Lookup(), now)
@@ -251,47 +235,73 @@ class Registrar:
             self._refuse(asked, profile.OBSOLETE, Lookup(), now)
             return
         if not fits(found[profile.G], ext):
-            self._failed(asked, now)
+            self._failed(asked, False, now)
             raise RemoteProtocolError("%s: g is another extension's" % message.kind)
         if self._servers and unpack(found[profile.G])[0] not in self._servers:
             self._refuse(asked, profile.OBSOLETE, Lookup(), now)
             return
-        self._ticket += 1
-        self._pending[self._ticket] = asked
-        self._asking.add((source, message.octets))
-        self._events.append(
-            ("lookup", self._ticket, ext, found[profile.G], suite.name, message.kind, found[profile.CVM_ID])
+        self._look_up(asked, now)
+
+    def _admit(self, asked: Asked, now: int) -> None:
+        """Raise RemoteProtocolError where a log-in is to be ignored."""
+        reason = self._attempts.refused(asked.source, asked.ext, asked.found[profile.G], now)
+        if reason is not None:
+            raise RemoteProtocolError(reason)
+
+    def _look_up(self, asked: Asked, now: int) -> None:
+        source, ext, g = asked.source, asked.ext, asked.found[profile.G]
+        held = self._registrations.of(ext)
+        # The Rg of an RRQ was given to who proved its key with a GRQ.
+        asked.phone = (
+            asked.message.kind == RRQ
+            or (held is not None and held.g == g)
+            or self._attempts.proven(source, ext, g, now)
         )
+        ticket = self._pending.add(asked)
+        if ticket is None:
+            self._events.append(("dropped", source, "too many look-ups under way"))
+            return
+        kind, cvm = asked.message.kind, asked.found[profile.CVM_ID]
+        self._events.append(("lookup", ticket, ext, g, asked.suite.name, kind, cvm, source, asked.phone))
 
     def provide(self, ticket: int, lookup: Lookup, now: int) -> None:
         """Take the answer to a ("lookup", ticket, …)."""
-        asked = self._pending.pop(ticket, None)
+        asked = self._pending.take(ticket)
         if asked is None:
             return
+        try:
+            self._looked_up(asked, lookup, now)
+        except RemoteProtocolError as error:
+            self._drop(asked.source, str(error), now)
+
+    def _looked_up(self, asked: Asked, lookup: Lookup, now: int) -> None:
         message, found, suite = asked.message, asked.found, asked.suite
-        self._asking.remove((asked.source, message.octets))
         if not lookup.available:
             self._events.append(("dropped", asked.source, "the key server was not reached"))
             return
+        # Once more: others of this source may have failed while this one waited.
+        self._admit(asked, now)
         if lookup.kg is not None and len(lookup.kg) != suite.key:
             self._refuse(asked, profile.SUITE_REFUSED, Lookup(), now)  # the site has the other suite
             return
         if lookup.code and lookup.pin is None:
             if lookup.code != profile.OTHER_GATEKEEPER:
                 # Or else extensions, and g that were never issued, could be tried at leisure.
-                self._count_failure(asked, now)
+                self._count_failure(asked, False, now)
             self._refuse(asked, lookup.code, lookup, now)
             return
         ka = authentication_key(suite, lookup.kg, lookup.pin) if lookup.kg is not None else None
-        if ka is not None and not verify(message, suite, ka) and not self._from_kg(message, suite, lookup.kg):
-            self._failed(asked, now)
-            self._events.append(("dropped", asked.source, "%s: wrong ICV" % message.kind))
-            return
+        pin_proven = ka is not None and verify(message, suite, ka)
+        if ka is not None and not pin_proven and not self._from_kg(message, suite, lookup.kg):
+            self._failed(asked, True, now)
+            raise RemoteProtocolError("%s: wrong ICV" % message.kind)
         if lookup.code:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
-        self._nonces.put((message.kind, found[profile.RE]), True, now)
-        self.settings.throttle.succeeded((network_of(asked.source[0]), asked.ext), now)
+        self._nonces[message.kind].put(found[profile.RE], True, now)
+        if pin_proven:
+            self._attempts.succeeded(asked.source, asked.ext, found[profile.G], now)
+            self.settings.noise.proven(asked.source, now)
         if message.kind == GRQ:
             self._confirm(asked, ka, now)
         else:
@@ -301,21 +311,20 @@ class Registrar:
         allowed = self.settings.icv_from_kg and message.kind == GRQ
         return allowed and verify(message, suite, reject_key(suite, kg))
 
-    def _confirm(self, asked: _Asked, ka: bytes, now: int) -> None:
+    def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
         value = answers.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
         elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
-        self._answer(asked.message, asked.source, profile.seal(_GCF, value, elements, asked.suite, ka), now)
+        octets = answers.seal_for(asked.message, _GCF, value, elements, asked.suite, ka)
+        self._answer(asked.message, asked.source, octets, now)
         self._events.append(("confirmed", asked.source, asked.ext))
 
-    def _register(self, asked: _Asked, ka: bytes, lookup: Lookup, now: int) -> None:
+    def _register(self, asked: Asked, ka: bytes, lookup: Lookup, now: int) -> None:
         found, value = asked.found, asked.message.value
         old = self._registrations.of(asked.ext)
         if old is None and len(self._registrations) >= MAX_HELD:
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(others=self.settings.others), now, ka)
             return
-        if old is not None:
-            self._registrations.replace(old, found[profile.G], asked.source, now)
         held = Held(self._random(8).hex(), asked.ext, found[profile.G], asked.suite, asked.source)
         held.sid = self._random(NONCE).hex()
         held.cvm = found[profile.CVM_ID]
@@ -323,7 +332,6 @@ class Registrar:
         held.rg = found[profile.RG]
         held.ks = session_key(asked.suite, lookup.kg, lookup.pin, found[profile.RE], held.rg)
         life = self._registrations.life(value)
-        self._registrations.add(held, life, now)
         _, signalling = self.settings.addresses(asked.source[0])
         answer = answers.registration_confirm(
             value["requestSeqNum"], held.identifier, signalling, life, self.settings.others
@@ -334,72 +342,72 @@ class Registrar:
             profile.SID: bytes.fromhex(held.sid),
         }
         self._registrations.ask_to_fetch(held, elements)
-        self._answer(asked.message, asked.source, profile.seal(RCF, answer, elements, held.suite, ka), now)
+        octets = answers.seal_for(asked.message, RCF, answer, elements, held.suite, ka)
+        if old is not None:
+            self._registrations.replace(old, found[profile.G], asked.source, now)
+        self._registrations.add(held, life, now)
+        self._answer(asked.message, asked.source, octets, now)
         self._events.append(("registered", held, old))
 
-    def _refuse(self, asked: _Asked, code: int, lookup: Lookup, now: int, ka: "bytes | None" = None) -> None:
-        number = asked.message.value["requestSeqNum"]
-        suite, re = asked.suite, asked.found[profile.RE]
-        if asked.message.kind == GRQ:
-            key = reject_key(suite, lookup.kg) if lookup.kg is not None else None
-            value = answers.gatekeeper_reject(number, _GRJ_REASONS.get(code, "securityDenial"), lookup.others)
-            elements = {profile.ERROR: bytes((code,)), profile.RE: re}
-            answer = profile.seal(GRJ, value, elements, suite if key else None, key)
-        elif ka is None:
+    # -- refusals and failures
+
+    def _refuse(self, asked: Asked, code: int, lookup: Lookup, now: int, ka: "bytes | None" = None) -> None:
+        """Say no: a GRJ under Kr or under nothing, an RRJ under Ka; else silence."""
+        message = asked.message
+        if message.kind == RRQ and ka is None:
             # RRJ is signed with Ka or not at all (section 4).
-            self._events.append(("dropped", asked.source, "RRQ: refused, and no key to say so"))
-            return
+            raise RemoteProtocolError("RRQ: refused, and no key to say so")
+        if message.kind == GRQ:
+            answer = refusals.gatekeeper_reject(message, asked.found, asked.suite, code, lookup)
         else:
-            value = answers.registration_reject(number, "securityDenial")
-            elements = {
-                profile.ERROR: bytes((code,)),
-                profile.RE: re,
-                profile.RG: asked.found[profile.RG],
-            }
-            answer = profile.seal(RRJ, value, elements, suite, ka)
-        self._answer(asked.message, asked.source, answer, now)
+            answer = refusals.registration_reject(message, asked.found, asked.suite, code, ka)
+        if lookup.kg is None and ka is None and not self.settings.noise.unsigned(asked.source, now):
+            raise RemoteProtocolError("%s: refused, and too often lately to say so" % message.kind)
+        self._refusals.put((asked.source, message.octets), answer, now)
+        self._out.append((answer, asked.source))
         self._events.append(("refused", asked.source, asked.ext, code))
 
-    def _count_failure(self, asked: _Asked, now: int) -> None:
-        throttle = self.settings.throttle
-        throttle.failed(asked.source[0], now)
-        throttle.failed((network_of(asked.source[0]), asked.ext), now)
+    def _refuse_plain(self, message: Message, source: "tuple[str, int]", now: int) -> None:
+        """Tell an H.323 endpoint without the profile that it is not let in."""
+        self._send_unsigned(refusals.plain_reject(message), message, source, now)
+        self._events.append(("dropped", source, "%s without the profile; rejected" % message.kind))
 
-    def _failed(self, asked: _Asked, now: int) -> None:
+    def _not_understood(self, message: Message, source: "tuple[str, int]", now: int) -> None:
+        """Answer a request that is none of ours with XRS (H.225.0 section 7.6)."""
+        self._send_unsigned(refusals.not_understood(message), message, source, now)
+        self._events.append(("dropped", source, "a request that is not understood; XRS sent"))
+
+    def _send_unsigned(self, answer: bytes, message: Message, source: "tuple[str, int]", now: int) -> None:
+        if 2 * len(answer) > 3 * len(message.octets) or not self.settings.noise.unsigned(source, now):
+            raise RemoteProtocolError("%s of a stranger; no answer" % message.kind)
+        self._out.append((answer, source))
+
+    def _count_failure(self, asked: Asked, compared: bool, now: int) -> None:
+        self._attempts.failed(asked.source, asked.ext, asked.found[profile.G], compared, now)
+
+    def _failed(self, asked: Asked, compared: bool, now: int) -> None:
         """Count a failure whose answer is silence."""
-        self._count_failure(asked, now)
+        self._count_failure(asked, compared, now)
         # Its retransmissions are the same failure, not further ones.
-        self._answers.put((asked.source, asked.message.octets), b"", now)
+        self._refusals.put((asked.source, asked.message.octets), b"", now)
 
     # Rg is a keyed function of the exchange, so nothing is kept between GCF and RRQ.
 
-    def _rg(self, asked: _Asked, span: int) -> bytes:
+    def _rg(self, asked: Asked, span: int) -> bytes:
         text = "%d %s %d %s " % (span, asked.source[0], asked.source[1], asked.ext)
         return hmac_digest(
             "sha256", self._rg_key, text.encode(), asked.found[profile.G], asked.found[profile.RE]
         )[:NONCE]
 
-    def _rg_valid(self, asked: _Asked, now: int) -> bool:
+    def _rg_valid(self, asked: Asked, now: int) -> bool:
         span = now // _RG_SPAN
         rg = asked.found[profile.RG]
         return compare_digest(rg, self._rg(asked, span)) or compare_digest(rg, self._rg(asked, span - 1))
 
-    # -- answers
-
     def _answer(self, message: Message, source: "tuple[str, int]", octets: bytes, now: int) -> None:
+        """Send what only a phone gets, and keep it for the retransmission."""
         self._answers.put((source, message.octets), octets, now)
         self._out.append((octets, source))
-
-    def _not_understood(self, message: Message, source: "tuple[str, int]", now: int) -> None:
-        """Answer a request that is none of ours with XRS (H.225.0 section 7.6)."""
-        if self.settings.throttle.ignores(source[0], now) or len(message.octets) > MAX_MESSAGE - 32:
-            raise RemoteProtocolError("a request that is not understood")
-        value = {
-            "requestSeqNum": message.value["requestSeqNum"],
-            "messageNotUnderstood": message.octets,
-        }
-        self._out.append((bytes(encode_message(XRS, value)[0]), source))
-        self._events.append(("dropped", source, "a request that is not understood; XRS sent"))
 
 
 # Answers are never answered: two machines must not talk each other's errors in circles.

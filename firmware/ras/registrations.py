@@ -137,6 +137,9 @@ class Registrations:
         counter = int.from_bytes(found[profile.RE][:8], "big")
         if counter <= held.heard:
             raise RemoteProtocolError("%s: replayed Re" % message.kind)
+        release = self._releases.get(message.value["requestSeqNum"])
+        if release is not None and release.octets == message.octets:
+            raise RemoteProtocolError("URQ: our own, reflected")
         event = "refresh" if message.kind == RRQ else "leave"
         if not held.machine.allows(event):
             raise RemoteProtocolError("%s: the registration is ending" % message.kind)
@@ -155,7 +158,7 @@ class Registrations:
         _, signalling = self._settings.addresses(source[0])
         value = answers.registration_confirm(number, held.identifier, signalling, life, self._settings.others)
         self._events.append(("refreshed", held))
-        return profile.seal(RCF, value, elements, held.suite, held.ka)
+        return answers.seal_for(message, RCF, value, elements, held.suite, held.ka)
 
     def ask_to_fetch(self, held: Held, elements: dict) -> None:
         """Add to an RCF's elements that new keys are to be fetched soon, where they are."""

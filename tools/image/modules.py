@@ -13,7 +13,11 @@ from ringkey.errors import UserError
 NOT_ON_A_PHONE = frozenset(
     {
         "ras/answers.py",
+        "ras/attempts.py",
         "ras/dotted.py",
+        "ras/lookups.py",
+        "ras/noise.py",
+        "ras/refusals.py",
         "ras/sealedfile.py",
         "ras/registrar.py",
         "ras/registrations.py",

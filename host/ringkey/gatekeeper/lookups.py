@@ -6,7 +6,7 @@ its doubts about it.
 """
 
 from ras import profile
-from ras.registrar import Lookup
+from ras.lookups import Lookup
 
 from ringkey import log
 from ringkey.gatekeeper.answers import Found, Outcome, Refused, Unavailable

@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 from ras.errors import LocalProtocolError
-from ras.registrar import Lookup, Registrar
+from ras.lookups import Lookup
+from ras.registrar import Registrar
 
 from ringkey import log
 from ringkey.errors import UserError

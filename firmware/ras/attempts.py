@@ -1,0 +1,81 @@
+"""Whose log-ins are looked at: failures by source, network, extension and key (protocol.md section 5).
+
+A guess at a PIN needs a Kg to make an ICV with, and each Kg has a g that the key server gave out
+for that extension.  So an extension that is being guessed at, from however many addresses, stays
+open for two: for a phone that has proven its PIN with this g from this address before, which has
+counters of its own; and for a g that has not failed yet, which is heard once.
+"""
+
+from ras.compat import const
+from ras.replay import Recent
+from ras.throttle import Throttle, network_of
+
+# Failures at one extension, from anywhere, in multiples of a source's limit: nobody's fingers come
+# near, and a guesser with a thousand addresses has no more guesses than ten of them had.
+EVERYWHERE = const(10)
+# Extensions and g that have failed in a comparison.  Strangers can not fill these without keys that
+# the key server has given out; 400 octets each.
+MAX_EXTENSIONS = const(8192)
+MAX_KEYS = const(8192)
+# Phones that have proven their PIN, with address and g: those of the largest site planned for, each
+# with an old key and a new one.
+MAX_PROVEN = const(20000)
+
+
+class Attempts:
+    """throttle: counts by source and by (source network, EXT); its limits hold for the rest as well."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._strangers = throttle
+        self._extensions = throttle.another(EVERYWHERE * throttle.limit, MAX_EXTENSIONS)
+        self._keys = throttle.another(throttle.limit, MAX_KEYS)
+        self._phones = throttle.another(throttle.limit, MAX_PROVEN)
+        self._proven = Recent(MAX_PROVEN, None)
+
+    def _own(self, source, ext: str, g: bytes, now: int):
+        """Return what a phone that has proven its PIN is counted by, None for a stranger.
+
+        Its address and port where it has proven it from there: a neighbour behind the same router
+        is somebody else.  Its address where it has another port now, as after a power cut.
+        """
+        for key in ((source, ext, g), (source[0], ext, g)):
+            if self._proven.get(key, now):
+                return key
+        return None
+
+    def proven(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> bool:
+        """Tell whether a phone has proven the PIN of `ext` with this g from this address."""
+        return self._own(source, ext, g, now) is not None
+
+    def refused(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> "str | None":
+        """Return why this log-in is to be ignored, or None."""
+        own = self._own(source, ext, g, now)
+        if own is not None:
+            return "throttled phone" if self._phones.ignores(own, now) else None
+        if self._strangers.ignores(source[0], now):
+            return "throttled source"
+        if not self._keys.failures((ext, g), now):
+            return None
+        if self._strangers.ignores((network_of(source[0]), ext), now):
+            return "throttled source network for this extension"
+        if self._extensions.ignores(ext, now):
+            return "throttled extension for this key"
+        return None
+
+    def failed(self, source: "tuple[str, int]", ext: str, g: bytes, compared: bool, now: int) -> None:
+        """Count a failure; compared: an ICV was compared under the Kg of g, and was wrong."""
+        own = self._own(source, ext, g, now)
+        if own is not None:
+            self._phones.failed(own, now)
+            return
+        self._strangers.failed(source[0], now)
+        self._strangers.failed((network_of(source[0]), ext), now)
+        if compared:
+            self._keys.failed((ext, g), now)
+            self._extensions.failed(ext, now)
+
+    def succeeded(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> None:
+        """Remember that the PIN was proven."""
+        for key in ((source, ext, g), (source[0], ext, g)):
+            self._proven.put(key, True, now)
+            self._phones.succeeded(key, now)

@@ -1,0 +1,57 @@
+"""Sources that are not even decoded: what they send is noise, or flows without end (protocol.md section 5).
+
+Noise is every message that no phone in order sends: malformed, replayed, under a wrong key, of
+nobody.  Decoding one costs a hundred times what it costs to count it.
+"""
+
+from ras.compat import const
+from ras.replay import Recent
+from ras.throttle import Throttle
+
+# A phone's own retransmissions are no noise, so this much of it in a minute is none of a phone's.
+NOISE = const(100)
+_MINUTE = const(60000)  # ms; the window, and the longest time for which a source is not decoded
+_FIRST = const(2000)  # ms; doubles
+# Answers without a signature, such as a GRJ 3, that one source is sent in ten seconds: phones behind
+# one router whose keys became obsolete together still get them; a forged source is not flooded.
+UNSIGNED = const(200)
+_TEN = const(10000)
+_MAX_SOURCES = const(8192)  # of each; the oldest goes
+# Addresses, and (host, port), that have proven a PIN; see attempts.MAX_PROVEN.
+MAX_PHONES = const(40000)
+
+
+class Noise:
+    """A phone that has proven its PIN is counted by (host, port), all else at its address together."""
+
+    def __init__(self, limit: int = NOISE, unsigned: int = UNSIGNED) -> None:
+        self._noise = Throttle(limit, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
+        self._unsigned = Throttle(unsigned, _TEN, _TEN, _TEN, _MAX_SOURCES)
+        self._phones = Recent(MAX_PHONES, None)
+
+    def _key(self, source, now: int):
+        return source if self._phones.get(source, now) else source[0]
+
+    def ignores(self, source: "tuple[str, int]", now: int) -> bool:
+        """Tell whether datagrams of this source are not to be decoded now."""
+        return self._noise.ignores(self._key(source, now), now)
+
+    def made(self, source: "tuple[str, int]", now: int) -> int:
+        """Count one; return for how many ms this source will be ignored, 0 for not."""
+        return self._noise.failed(self._key(source, now), now)
+
+    def unsigned(self, source: "tuple[str, int]", now: int) -> bool:
+        """Count an answer that nobody signs; tell whether it may go out."""
+        if self._unsigned.ignores(source[0], now):
+            return False
+        self._unsigned.failed(source[0], now)
+        return True
+
+    def proven(self, source: "tuple[str, int]", now: int) -> None:
+        """Remember that a phone has proven its PIN from here."""
+        self._phones.put(source, True, now)
+        self._phones.put(source[0], True, now)
+
+    def phones_at(self, host: str, now: int) -> bool:
+        """Tell whether any phone has proven its PIN from this address."""
+        return self._phones.get(host, now) is not None

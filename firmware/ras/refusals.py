@@ -1,0 +1,57 @@
+"""What a gatekeeper says no with: GRJ, RRJ and XRS (protocol.md sections 4 to 6, H.225.0 section 7.6)."""
+
+from ras import answers, profile
+from ras.keys import Suite, reject_key
+from ras.message import GRJ, GRQ, RRJ, XRS, Message, encode_message
+from ras.oids import PROFILE
+
+_GRJ_REASONS = {
+    profile.UNKNOWN_EXTENSION: "terminalExcluded",
+    profile.OTHER_GATEKEEPER: "resourceUnavailable",
+}
+
+
+def is_plain(message: Message) -> bool:
+    """Tell whether a message comes from an H.323 endpoint that does not speak the profile."""
+    return PROFILE not in [token["tokenOID"] for token in message.value.get("tokens", ())]
+
+
+def gatekeeper_reject(message: Message, found: dict, suite: Suite, code: int, lookup) -> bytes:  # noqa: ANN001
+    """Return a GRJ with an error code of profile.py, under Kr where the Lookup has a Kg.
+
+    Alternates that it redirects to are left out as far as it must not outgrow its request.
+    """
+    value = answers.gatekeeper_reject(
+        message.value["requestSeqNum"], _GRJ_REASONS.get(code, "securityDenial"), lookup.others
+    )
+    key = reject_key(suite, lookup.kg) if lookup.kg is not None else None
+    elements = {profile.ERROR: bytes((code,)), profile.RE: found[profile.RE]}
+    return answers.seal_for(message, GRJ, value, elements, suite if key else None, key)
+
+
+def registration_reject(message: Message, found: dict, suite: Suite, code: int, ka: bytes) -> bytes:
+    """Return an RRJ with an error code, under Ka."""
+    value = answers.registration_reject(message.value["requestSeqNum"], "securityDenial")
+    elements = {
+        profile.ERROR: bytes((code,)),
+        profile.RE: found[profile.RE],
+        profile.RG: found[profile.RG],
+    }
+    return answers.seal_for(message, RRJ, value, elements, suite, ka)
+
+
+def plain_reject(message: Message) -> bytes:
+    """Return the GRJ or RRJ securityDenial for a GRQ or RRQ without the profile: its truth, unsigned."""
+    number = message.value["requestSeqNum"]
+    if message.kind == GRQ:
+        return bytes(encode_message(GRJ, answers.gatekeeper_reject(number, "securityDenial", ()))[0])
+    return bytes(encode_message(RRJ, answers.registration_reject(number, "securityDenial"))[0])
+
+
+def not_understood(message: Message) -> bytes:
+    """Return the XRS for a request that is none of ours; as much longer than it as its header is."""
+    value = {
+        "requestSeqNum": message.value["requestSeqNum"],
+        "messageNotUnderstood": message.octets,
+    }
+    return bytes(encode_message(XRS, value)[0])

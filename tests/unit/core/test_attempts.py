@@ -1,0 +1,151 @@
+"""Tables that a stranger can make grow: each is full at its cap, and forgets strangers before phones.
+
+docs/gatekeeper-silence.md has the list.
+"""
+
+from ras import answers, keys, lookups, message, profile, registrar
+from ras.attempts import Attempts
+from ras.lookups import Asked, Pending
+from ras.noise import Noise
+from ras.throttle import Throttle
+
+from exchange import MANY, Exchange, Issuing, patient, registered
+from pair import PHONE
+from support import Random
+
+EXT = "1001"
+
+
+def test_what_a_stranger_can_fill_is_full_at_its_cap_and_no_phone_is_forgotten():
+    attempts = Attempts(Throttle(keys=50))
+    noise = Noise()
+    phone, g = PHONE, bytes(16)
+    attempts.succeeded(phone, EXT, g, 0)
+    noise.proven(phone, 0)
+    for i in range(20000):
+        source = ("10.%d.%d.1" % (i >> 8 & 255, i & 255), 5)
+        attempts.failed(source, EXT, i.to_bytes(16, "big"), True, i)
+        noise.made(source, i)
+        noise.unsigned(source, i)
+    assert len(attempts._strangers) == 50
+    assert len(attempts._keys) == 8192
+    assert len(attempts._extensions) == 1
+    assert len(noise._noise) == len(noise._unsigned) == 8192
+    assert attempts.proven(phone, EXT, g, 20001)
+    assert attempts.refused(phone, EXT, g, 20001) is None
+    assert noise.phones_at(phone[0], 20001)
+
+
+def test_noise_closes_the_ear_for_its_source_alone():
+    noise = Noise(3)
+    noise.proven(PHONE, 0)
+    bans = [noise.made(("10.0.0.1", port), 0) for port in range(4)]
+    assert bans == [0, 0, 2000, 4000]
+    assert noise.ignores(("10.0.0.1", 99), 3999)
+    assert not noise.ignores(("10.0.0.1", 99), 4000)
+    assert not noise.ignores(("10.0.0.2", 1), 1)
+    for port in range(4):
+        noise.made((PHONE[0], port), 0)
+    assert noise.ignores((PHONE[0], 7), 1)
+    assert not noise.ignores(PHONE, 1), "the phone's own port"
+    assert noise.phones_at(PHONE[0], 1)
+    assert not noise.phones_at("10.0.0.1", 1)
+    quiet = Noise(MANY, 2)
+    assert [quiet.unsigned(("10.0.0.1", 1), 0) for _ in range(3)] == [True, True, False]
+    assert quiet.unsigned(("10.0.0.2", 1), 0)
+    assert quiet.unsigned(("10.0.0.1", 1), 20000)
+
+
+class _Octets:
+    """A message of which only the octets count."""
+
+    def __init__(self, number):
+        self.octets = b"%d" % number
+
+
+def test_strangers_leave_room_for_phones_among_what_waits():
+    pending = Pending()
+    tickets = []
+    for i in range(2000):
+        tickets.append(pending.add(Asked(_Octets(i), ("10.0.0.1", i), EXT, {}, keys.SHA256)))
+    assert len(pending) == lookups.MAX_STRANGERS
+    assert tickets.count(None) == 2000 - lookups.MAX_STRANGERS
+    for i in range(2000):
+        asked = Asked(_Octets(i), ("10.0.0.2", i), EXT, {}, keys.SHA256)
+        asked.phone = True
+        tickets.append(pending.add(asked))
+    assert len(pending) == lookups.MAX_PENDING
+    assert pending.holds(("10.0.0.1", 5), b"5")
+    for ticket in tickets:
+        if ticket is not None:
+            assert pending.take(ticket) is not None
+            assert pending.take(ticket) is None
+    assert len(pending) == 0
+    assert not pending.holds(("10.0.0.1", 5), b"5")
+
+
+def test_answers_to_strangers_push_out_no_answer_to_a_phone():
+    random = Random(3)
+    gatekeeper = patient(Issuing(random), random)
+    phone = registered(gatekeeper)
+    request = phone.reach("GRQ")
+    answer = phone.deliver(request)
+    stranger = Exchange(gatekeeper, address=("10.0.0.1", 5))
+    stranger.record.cvm = b"old"
+    grq = bytearray(stranger.ask())
+    number = grq.index(message.decode_message(bytes(grq)).value["requestSeqNum"].to_bytes(2, "big")[:1], 1)
+    for i in range(registrar.MAX_REFUSALS + 100):
+        grq[number : number + 2] = i.to_bytes(2, "big")
+        gatekeeper.receive(bytes(grq), stranger.address, phone.now)
+    assert len(gatekeeper.registrar._refusals) == registrar.MAX_REFUSALS
+    assert phone.deliver(request) == answer
+
+
+def test_alternates_are_left_out_as_far_as_an_answer_would_outgrow_its_request():
+    random = Random(3)
+    others = tuple([("192.0.2.%d" % i, 1719) for i in range(1, 41)])
+    gatekeeper = patient(Issuing(random), random, others=others)
+    phone = Exchange(gatekeeper)
+    requests = [phone.ask()]
+    heard = [phone.deliver(requests[0])]
+    phone.take(heard[0])
+    requests.append(phone.sent())
+    heard.append(phone.deliver(requests[1]))
+    phone.take(heard[1])
+    phone.now = phone.endpoint.get_timer()
+    phone.endpoint.handle_timer(phone.now)
+    requests.append(phone.sent())
+    heard.append(phone.deliver(requests[2]))
+    for request, octets in zip(requests, heard):
+        told = message.decode_message(octets).value["alternateGatekeeper"]
+        assert 3 < len(told) < 40
+        assert told == answers.to_alternates(others)[: len(told)]
+        entry = 14
+        assert len(octets) <= len(request) * 3 // 2 < len(octets) + entry, "as many as there is room for"
+
+
+def test_a_redirection_is_cut_to_size_too():
+    random = Random(3)
+    site = Issuing(random)
+    gatekeeper = patient(site, random)
+    others = tuple([("192.0.2.%d" % i, 1719) for i in range(1, 17)])
+    phone = Exchange(gatekeeper)
+    for kg in (phone.record.kg, None):
+        site.look_up = lambda ext, g, cvm: lookups.Lookup(profile.OTHER_GATEKEEPER, kg, None, others)  # noqa: B023
+        request = phone.ask()
+        octets = phone.deliver(request)
+        assert 2 * len(octets) <= 3 * len(request)
+        assert len(message.decode_message(octets).value["altGKInfo"]["alternateGatekeeper"]) > 3
+
+
+def test_a_request_too_small_for_its_answer_gets_none():
+    random = Random(3)
+    gatekeeper = patient(Issuing(random), random)
+    sizes = []
+    for n in range(4, 60):
+        arq = b"\x24\x00\x12\x34" + bytes(n - 4)
+        for octets, _ in gatekeeper.receive(arq, PHONE, 1):
+            assert 2 * len(octets) <= 3 * n
+            sizes.append(n)
+    assert sizes == list(range(sizes[0], 60)), "an XRS for all but the smallest"
+    assert sizes[0] < 30
