@@ -92,6 +92,24 @@ bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs ngin
 test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate (half an hour)
 	@RINGKEY_LONG=1 $(BIN)/python -m pytest -s --timeout 3600 $(LONG) $(PYTEST_ARGS)
 
+# Fuzzing has a venv of its own: atheris has wheels for CPython 3.11 and no later one.
+FUZZ_VENV ?= .venv-fuzz
+MINUTES ?= 30
+FUZZ = if [ -x $(FUZZ_VENV)/bin/python ]; then PYTHONPATH=firmware:tests/unit/core \
+	nice -n 19 $(FUZZ_VENV)/bin/python tests/fuzz/run.py --minutes $(MINUTES) $(if $(filter 1,$(KEEP)),--keep)
+
+.PHONY: fuzz-decoder
+fuzz-decoder: $(FUZZ_VENV)/.fuzz ## Fuzz the decoder of RAS messages: MINUTES=30 [KEEP=1] (docs/fuzzing.md)
+	@$(FUZZ) decoder; fi
+
+.PHONY: fuzz-registrar
+fuzz-registrar: $(FUZZ_VENV)/.fuzz ## Fuzz the gatekeeper's registrar: MINUTES=30 [KEEP=1]
+	@$(FUZZ) registrar; fi
+
+.PHONY: fuzz-tpkt
+fuzz-tpkt: $(FUZZ_VENV)/.fuzz ## Fuzz the signalling channel's reader: MINUTES=30 [KEEP=1]
+	@$(FUZZ) tpkt; fi
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Run ruff and mypy
 	@$(BIN)/ruff check .
@@ -109,7 +127,7 @@ heap: $(VENV)/.dev ## Measure what the phone takes of the heap: [MICROPYTHON=a b
 
 .PHONY: clean
 clean: ## Remove what was built and installed (not the site)
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(FUZZ_VENV) build *.egg-info
 
 # -- installation
 
@@ -135,3 +153,11 @@ $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing what the tests need"
 	@$(PIP) -e '.[dev]'
 	@touch $@
+
+# Where there is no 3.11 there is nothing to fuzz with, which is said and is no error.
+$(FUZZ_VENV)/.fuzz: constraints.txt tools/find-python
+	@if python=$$(tools/find-python 11); then \
+		"$$python" -m venv --clear $(FUZZ_VENV) && \
+		$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+			atheris coverage cryptography && touch $@; \
+	else echo "Nothing is fuzzed: atheris needs CPython 3.11, and tools/find-python found none"; fi

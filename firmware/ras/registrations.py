@@ -38,6 +38,7 @@ class Held:
         self.ka = self.ks = self.rg = b""
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
         self.reason = ""
+        self.release = None  # the _Release that waits for its UCF
 
     def __repr__(self) -> str:
         return "Held(%s, %s)" % (self.ext, self.identifier)
@@ -172,7 +173,11 @@ class Registrations:
         self._by_identifier.pop(held.identifier, None)
         self._forget(held)
         held.ka = b""
-        if reason:  # the end of a release was told when it began
+        if held.release is not None:
+            # Whatever ended it, a URQ of the endpoint that crossed ours too: ours waits no longer.
+            self._releases.pop(held.release.number, None)
+            held.release = None
+        elif reason:  # the end of a release was told when it began
             self._events.append(("ended", held, reason))
 
     def _forget(self, held: Held) -> None:
@@ -193,13 +198,12 @@ class Registrations:
         value = build.unregistration_request(self._number, held.identifier, signalling, reason)
         re = held.sent.to_bytes(8, "big") + self._random(8)
         octets = profile.seal(URQ, value, {profile.RE: re, profile.RG: held.rg}, held.suite, held.ka)
-        release = _Release(held, self._number, re, octets)
+        release = held.release = _Release(held, self._number, re, octets)
         self._releases[self._number] = release
         self._release_again(release, now)
 
     def _release_again(self, release: "_Release", now: int) -> None:
         if release.tries >= _TRIES:
-            del self._releases[release.number]
             self._end(release.held, "expire", "")
             return
         self._schedule(now + (_FIRST_WAIT << release.tries), release)
@@ -220,7 +224,6 @@ class Registrations:
             or not verify(message, held.suite, held.ka)
         ):
             raise RemoteProtocolError("UCF: wrong ICV, Re or Rg")
-        del self._releases[release.number]
         self._end(held, "confirm", "")
 
 

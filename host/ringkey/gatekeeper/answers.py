@@ -2,10 +2,12 @@
 
 import json
 import re
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
 
+import aiohttp
 from ras.generator import SERVER_ID
 from ras.keys import CVM, NONCE, SUITES, Suite
 
@@ -71,22 +73,42 @@ class Status:
 Outcome = Found | Refused | Unavailable
 
 
+async def read(request: AbstractAsyncContextManager[aiohttp.ClientResponse], most: int) -> tuple[int, bytes]:
+    """Return HTTP status and body of an answer; raises BadAnswerError over `most` octets."""
+    async with request as response:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > most:
+                raise BadAnswerError(f"its answer has over {most} octets")
+        return response.status, bytes(body)
+
+
 def parse_key(body: bytes, g: bytes) -> Found:
     """Return the key in the answer for `g`; raises BadAnswerError, also where it is for another g."""
-    content = _content(body)
-    suite = _suite(content)
-    if not compare_digest(_octets(content, "g", NONCE), g):
+    return key(content(body), g)
+
+
+def key(fields: dict[str, Any], g: bytes) -> Found:
+    """Return the key for `g` in an answer's fields; raises BadAnswerError."""
+    suite = _suite(fields)
+    check_g(fields, g)
+    return Found(_octets(fields, "kg", suite.key), suite, _octets(fields, "cvm", CVM))
+
+
+def check_g(fields: dict[str, Any], g: bytes) -> None:
+    """Raise BadAnswerError unless the fields are about `g`."""
+    if not compare_digest(_octets(fields, "g", NONCE), g):
         raise BadAnswerError("it answers with a key for another g")
-    return Found(_octets(content, "kg", suite.key), suite, _octets(content, "cvm", CVM))
 
 
 def parse_status(body: bytes) -> Status:
     """Return the Status in the answer; raises BadAnswerError."""
-    content = _content(body)
-    check_values = _list(content, "cvm", CVM, MAX_CHECK_VALUES)
+    fields = content(body)
+    check_values = _list(fields, "cvm", CVM, MAX_CHECK_VALUES)
     if not check_values:
         raise BadAnswerError("its status has no check value")
-    return Status(_suite(content), check_values, _list(content, "servers", SERVER_ID, MAX_SERVERS))
+    return Status(_suite(fields), check_values, _list(fields, "servers", SERVER_ID, MAX_SERVERS))
 
 
 def together(first: Status, more: list[Status]) -> Status:
@@ -106,41 +128,46 @@ def parse_refusal(status: int, body: bytes) -> Refused:
     if status not in _REFUSALS:
         raise BadAnswerError(f"it answers with HTTP status {status}")
     try:
-        content = json.loads(body)
-        code = content["error"]
+        code = json.loads(body)["error"]
     except (ValueError, TypeError, KeyError, RecursionError):
         code = None
+    return refused(code)
+
+
+def refused(code: object) -> Refused:
+    """Return the refusal with this error code; raises BadAnswerError where it is none."""
     if not isinstance(code, str) or not _CODE.fullmatch(code):
-        raise BadAnswerError(f"it answers with HTTP status {status} and no error code")
+        raise BadAnswerError("it refuses with no error code")
     return Refused(code)
 
 
-def _content(body: bytes) -> dict[str, Any]:
+def content(body: bytes) -> dict[str, Any]:
+    """Return the fields of an answer; raises BadAnswerError unless it is JSON of VERSION."""
     try:
-        content = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError):
         raise BadAnswerError("its answer is not JSON") from None
-    if not isinstance(content, dict) or content.get("version") != VERSION:
+    if not isinstance(fields, dict) or fields.get("version") != VERSION:
         raise BadAnswerError(f"its answer is not of version {VERSION}")
-    return content
+    return fields
 
 
-def _suite(content: dict[str, Any]) -> Suite:
-    suite = SUITES.get(content.get("suite", "")) if isinstance(content.get("suite"), str) else None
+def _suite(fields: dict[str, Any]) -> Suite:
+    suite = SUITES.get(fields.get("suite", "")) if isinstance(fields.get("suite"), str) else None
     if suite is None:
         raise BadAnswerError("its answer names no suite known here")
     return suite
 
 
-def _list(content: dict[str, Any], name: str, octets: int, most: int) -> tuple[bytes, ...]:
-    values = content.get(name, [])
+def _list(fields: dict[str, Any], name: str, octets: int, most: int) -> tuple[bytes, ...]:
+    values = fields.get(name, [])
     if not isinstance(values, list) or len(values) > most:
         raise BadAnswerError(f"its answer's {name!r} is not a list of at most {most}")
     return tuple(_octets({name: value}, name, octets) for value in values)
 
 
-def _octets(content: dict[str, Any], name: str, octets: int) -> bytes:
-    value = content.get(name)
+def _octets(fields: dict[str, Any], name: str, octets: int) -> bytes:
+    value = fields.get(name)
     if isinstance(value, str) and len(value) == 2 * octets:
         try:
             return bytes.fromhex(value)

@@ -12,7 +12,7 @@ import random
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ import aiohttp
 
 from ringkey import log
 from ringkey.errors import UserError
+from ringkey.gatekeeper import batches
 from ringkey.gatekeeper.answers import (
     MAX_ANSWER,
     BadAnswerError,
@@ -32,8 +33,10 @@ from ringkey.gatekeeper.answers import (
     parse_key,
     parse_refusal,
     parse_status,
+    read,
     together,
 )
+from ringkey.gatekeeper.batches import Batch, Batches
 from ringkey.gatekeeper.changes import Follower
 from ringkey.gatekeeper.client_tls import reason
 
@@ -65,6 +68,7 @@ Resolve = Callable[[str], str]
 StatusListener = Callable[[Status | None], None]
 RevokedListener = Callable[[set[bytes]], None]
 _Key = tuple[bytes, str, bytes | None]  # g, EXT, CVm
+_QUIET = Unavailable("no key server answered a moment ago")
 
 
 class KeyClient:
@@ -100,6 +104,7 @@ class KeyClient:
         self._statuses: dict[str, Status] = {}
         self._following: list[asyncio.Task[None]] = []
         self._followers: list[Follower] = []
+        self.batches = Batches(self._ask_for_key, self._ask_for_keys)
         self._session: aiohttp.ClientSession | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -159,6 +164,7 @@ class KeyClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.batches.stop()
         self._cache.clear()
         if self._session is not None:
             await self._session.close()
@@ -233,14 +239,9 @@ class KeyClient:
     # What is behind it
 
     async def _look_up(self, key: _Key) -> Outcome:
-        g, ext, cvm = key
+        g, _, cvm = key
         self.lookups += 1
-        outcome: Outcome = Unavailable("no key server answered a moment ago")
-        if time.monotonic() >= self._quiet_until:
-            query = {"g": g.hex(), "ext": ext}
-            if cvm is not None:
-                query["cvm"] = cvm.hex()
-            outcome = await self._ask("/keys/kkg.json", query, lambda body: parse_key(body, g))
+        outcome = await self.batches.ask(key)
         if isinstance(outcome, Found) and cvm not in (None, outcome.cvm):
             # A key server that does not know of generations yet; this one is not what was asked for.
             outcome = Refused("not-issued")
@@ -273,9 +274,30 @@ class KeyClient:
                     await self._refresh()
         return named()
 
+    async def _ask_for_key(self, key: _Key) -> Outcome:
+        if time.monotonic() < self._quiet_until:
+            return _QUIET
+        return await self._ask("/keys/kkg.json", batches.question(*key), lambda body: parse_key(body, key[0]))
+
+    async def _ask_for_keys(self, batch: Batch) -> bool | Refused | Unavailable:
+        async def attempt(url: str) -> bool | Refused:
+            request = self._open_session().post(
+                url + batches.PATH, data=batch.request(), allow_redirects=False
+            )
+            return batch.take(*await read(request, batches.MAX_ANSWER))
+
+        return _QUIET if time.monotonic() < self._quiet_until else await self._in_turn(attempt)
+
     async def _ask(
         self, path: str, query: dict[str, str], parse: Callable[[bytes], _T]
     ) -> _T | Refused | Unavailable:
+        async def attempt(url: str) -> _T | Refused:
+            status, body = await self._get(url + path, query)
+            return parse(body) if status == 200 else parse_refusal(status, body)
+
+        return await self._in_turn(attempt)
+
+    async def _in_turn(self, attempt: Callable[[str], Awaitable[_T | Refused]]) -> _T | Refused | Unavailable:
         """Ask the key servers in turn, the one that answered last first."""
         reasons: list[str] = []
         refused: Refused | None = None
@@ -283,8 +305,7 @@ class KeyClient:
             index = (self._current + step) % len(self._servers)
             server = self._servers[index]
             try:
-                status, body = await self._get(self._resolve(server) + path, query)
-                answer = parse(body) if status == 200 else parse_refusal(status, body)
+                answer = await attempt(self._resolve(server))
             except UserError as error:
                 reasons.append(str(error))
                 continue
@@ -305,13 +326,8 @@ class KeyClient:
         return Unavailable("; ".join(reasons))
 
     async def _get(self, url: str, query: dict[str, str]) -> tuple[int, bytes]:
-        async with self._open_session().get(url, params=query, allow_redirects=False) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise BadAnswerError(f"its answer has over {MAX_ANSWER} octets")
-            return response.status, bytes(body)
+        request = self._open_session().get(url, params=query, allow_redirects=False)
+        return await read(request, MAX_ANSWER)
 
     async def _watch(self) -> None:
         """Keep `last_status` up to date, and find out when a key server is there again."""

@@ -716,3 +716,40 @@ def test_nothing_secret_shows_in_a_repr():
         for secret in secrets:
             assert secret.hex() not in repr(thing)
             assert repr(secret) not in repr(thing)
+
+
+def crossed(confirm):
+    """Both sides end one registration at the same time; confirm: the phone confirms the gatekeeper's URQ."""
+    net, phone, gatekeeper, _ = logged_in()
+    registrar, now = gatekeeper.registrar, net.now
+    phone.endpoint.log_out(now)
+    (theirs,) = [data for data, _ in phone.endpoint.datagrams_to_send()]
+    held = registrar.registration("1001")
+    ka = held.ka
+    assert registrar.end_registration("1001", "reregistrationRequired", now)
+    (ours,) = [data for data, _ in registrar.datagrams_to_send()]
+    registrar.receive_datagram(theirs, PHONE, now + 1)
+    if confirm:
+        urq = message.decode_message(ours)
+        value = build.unregistration_confirm(urq.value["requestSeqNum"])
+        found = {n: v for n, v in profile.elements(urq).items() if n in (profile.RE, profile.RG)}
+        registrar.receive_datagram(profile.seal("UCF", value, found, held.suite, ka), PHONE, now + 2)
+    for later in (3000, 7000, 15000, 400000):
+        registrar.handle_timer(now + later)
+    sent = [message.decode_message(data).kind for data, _ in registrar.datagrams_to_send()]
+    events = []
+    event = registrar.next_event()
+    while event is not None:
+        events.append(event[0])
+        event = registrar.next_event()
+    return sent, events, registrar
+
+
+def test_a_urq_that_crosses_ours_ends_both():
+    """Found by fuzzing: the timer of our own URQ raised an error, and no timer ran any more."""
+    for confirm in (False, True):
+        sent, events, registrar = crossed(confirm)
+        assert sent == ["UCF"], "a URQ was sent again to a phone that has left"
+        assert events.count("ended") == 1
+        assert registrar.held() == []
+        assert registrar.get_timer() is None

@@ -1,0 +1,28 @@
+"""One target under atheris: `drive.py NAME [libFuzzer's arguments]`.  Needs the venv of `make fuzz-NAME`.
+
+libFuzzer ends the process itself, so what there is to say about a run is said by run.py.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+import atheris
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    """Instrument the core, then fuzz."""
+    name, *arguments = sys.argv[1:]
+    with atheris.instrument_imports(include=["ras"], enable_loader_override=False):
+        # Those that the core loads only when a message of their kind comes.
+        for file in sorted((ROOT / "firmware" / "ras").glob("*.py")):
+            importlib.import_module(f"ras.{file.stem}")
+    target = importlib.import_module(f"fuzz_{name}")
+    atheris.Setup([sys.argv[0], f"-max_len={target.MAX_INPUT}", *arguments], target.one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
