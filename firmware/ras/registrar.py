@@ -121,7 +121,8 @@ class Registrar:
     def __init__(self, settings: Settings, random) -> None:
         self.settings = settings
         self._random = random
-        self._rg_key = random(32)
+        self.rg_key = random(32)
+        self.news = None  # a list of (kind, Re, source, octets), where somebody keeps them (kept.py)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
         self._nonces = Recent(MAX_NONCES, None)
         self._pending = {}
@@ -206,6 +207,8 @@ class Registrar:
                 self._log_in(message, source, now)
             elif message.kind in (RRQ, URQ):
                 self._answer(message, source, self._registrations.receive(message, source, now), now)
+                if self.news is not None:
+                    self.news.append((message.kind, None, source, message.octets))
             elif message.kind == UCF:
                 self._registrations.released(message)
             elif "requestSeqNum" in message.value and message.kind not in _ANSWERS:
@@ -291,6 +294,8 @@ class Registrar:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
         self._nonces.put((message.kind, found[profile.RE]), True, now)
+        if self.news is not None:
+            self.news.append((message.kind, found[profile.RE], asked.source, message.octets))
         self.settings.throttle.succeeded((network_of(asked.source[0]), asked.ext), now)
         if message.kind == GRQ:
             self._confirm(asked, ka, now)
@@ -376,7 +381,7 @@ class Registrar:
     def _rg(self, asked: _Asked, span: int) -> bytes:
         text = "%d %s %d %s " % (span, asked.source[0], asked.source[1], asked.ext)
         return hmac_digest(
-            "sha256", self._rg_key, text.encode(), asked.found[profile.G], asked.found[profile.RE]
+            "sha256", self.rg_key, text.encode(), asked.found[profile.G], asked.found[profile.RE]
         )[:NONCE]
 
     def _rg_valid(self, asked: _Asked, now: int) -> bool:

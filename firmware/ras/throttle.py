@@ -26,6 +26,7 @@ class Throttle:
         self.longest = longest
         # key -> [failures, time of the last one, ignored until]
         self._seen = Recent(MAX_SOURCES, None)
+        self.changed = None  # a set of keys, where somebody keeps the counters (kept.py)
 
     def ignores(self, key, now: int) -> bool:
         """Tell whether what comes from `key` is to be ignored."""
@@ -44,12 +45,29 @@ class Throttle:
         entry[1] = now
         if entry[0] >= self.limit:
             entry[2] = now + min(self.first << min(entry[0] - self.limit, 20), self.longest)
+        if self.changed is not None:
+            self.changed.add(key)
 
     def succeeded(self, key, now: int) -> None:
         """Forget the failures of `key`."""
         entry = self._seen.get(key, now)
         if entry is not None:
             entry[0] = entry[2] = 0
+            if self.changed is not None:
+                self.changed.add(key)
+
+    def entry(self, key) -> "tuple[int, int, int] | None":
+        """Return (failures, time of the last one, ignored until) of `key`, or None."""
+        entry = self._seen.get(key, 0)
+        return None if entry is None else tuple(entry)
+
+    def entries(self) -> dict:
+        """Return all of them."""
+        return {key: self.entry(key) for key in self._seen.keys()}
+
+    def put_back(self, key, entry: "tuple[int, int, int]") -> None:
+        """Set what `entry` has told; keys come back oldest first."""
+        self._seen.put(key, list(entry), 0)
 
 
 def network_of(host: str) -> str:

@@ -14,6 +14,7 @@ NOT_ON_A_PHONE = frozenset(
     {
         "ras/answers.py",
         "ras/dotted.py",
+        "ras/kept.py",
         "ras/sealedfile.py",
         "ras/registrar.py",
         "ras/registrations.py",
