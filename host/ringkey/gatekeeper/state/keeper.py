@@ -94,7 +94,12 @@ class State:
         self._collector = Collector(registrar, keys, set(loaded.failures))
         self._collector.registrations.update(dict.fromkeys(gone))
         self._ticking = asyncio.create_task(self._tick(), name="state")
-        self._arm()
+        if left.broken:
+            # They go for good: a PIN key that is put back later must not bring them back.
+            self._log.warning("state_partly_unreadable", rows=left.broken, path=str(self._path))
+            self._write(whole=True)
+        else:
+            self._arm()
         self._log.info("state_read", **left.counts())
         return left
 

@@ -128,6 +128,10 @@ class Store:
         if _MOMENT in found.notes:
             with suppress(ValueError):
                 found.moment = Moment.decode(found.notes.pop(_MOMENT))
+        if found.moment is None:
+            # Times without the time they are of.
+            found.broken += len(found.registrations) + len(found.answers) + len(found.failures)
+            found.registrations, found.answers, found.failures = [], [], {}
         return found
 
     def apply(self, batch: Batch) -> None:
