@@ -32,6 +32,15 @@ class Attempts:
         self._phones = throttle.another(throttle.limit, MAX_PROVEN)
         self._proven = Recent(MAX_PROVEN, None)
 
+    def tables(self) -> "dict[str, Throttle]":
+        """Return the counters, by what they count by: to be kept (kept.py)."""
+        return {
+            "stranger": self._strangers,
+            "extension": self._extensions,
+            "key": self._keys,
+            "phone": self._phones,
+        }
+
     def _own(self, source, ext: str, g: bytes, now: int):
         """Return what a phone that has proven its PIN is counted by, None for a stranger.
 

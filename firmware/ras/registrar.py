@@ -92,11 +92,12 @@ class Registrar:
     def __init__(self, settings: Settings, random) -> None:
         self.settings = settings
         self._random = random
-        self._rg_key = random(32)
+        self.rg_key = random(32)
+        self.news = None  # a list of (kind, Re, source, octets), where somebody keeps them (kept.py)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
         self._refusals = Recent(MAX_REFUSALS, RETRANSMISSION)
         self._nonces = {GRQ: Recent(MAX_NONCES, None), RRQ: Recent(MAX_NONCES, None)}
-        self._attempts = Attempts(settings.throttle)
+        self.attempts = Attempts(settings.throttle)
         self.ignored = 0  # datagrams that were not decoded
         self._pending = Pending()
         self._cvms = None
@@ -189,6 +190,8 @@ class Registrar:
                 self._log_in(message, source, now)
             elif message.kind in (RRQ, URQ):
                 self._answer(message, source, self._registrations.receive(message, source, now), now)
+                if self.news is not None:
+                    self.news.append((message.kind, None, source, message.octets))
             elif message.kind == UCF:
                 self._registrations.released(message)
             elif "requestSeqNum" in message.value and message.kind not in _ANSWERS:
@@ -244,7 +247,7 @@ class Registrar:
 
     def _admit(self, asked: Asked, now: int) -> None:
         """Raise RemoteProtocolError where a log-in is to be ignored."""
-        reason = self._attempts.refused(asked.source, asked.ext, asked.found[profile.G], now)
+        reason = self.attempts.refused(asked.source, asked.ext, asked.found[profile.G], now)
         if reason is not None:
             raise RemoteProtocolError(reason)
 
@@ -255,7 +258,7 @@ class Registrar:
         asked.phone = (
             asked.message.kind == RRQ
             or (held is not None and held.g == g)
-            or self._attempts.proven(source, ext, g, now)
+            or self.attempts.proven(source, ext, g, now)
         )
         ticket = self._pending.add(asked)
         if ticket is None:
@@ -299,8 +302,10 @@ class Registrar:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
         self._nonces[message.kind].put(found[profile.RE], True, now)
+        if self.news is not None:
+            self.news.append((message.kind, found[profile.RE], asked.source, message.octets))
         if pin_proven:
-            self._attempts.succeeded(asked.source, asked.ext, found[profile.G], now)
+            self.attempts.succeeded(asked.source, asked.ext, found[profile.G], now)
             self.settings.noise.proven(asked.source, now)
         if message.kind == GRQ:
             self._confirm(asked, ka, now)
@@ -383,7 +388,7 @@ class Registrar:
         self._out.append((answer, source))
 
     def _count_failure(self, asked: Asked, compared: bool, now: int) -> None:
-        self._attempts.failed(asked.source, asked.ext, asked.found[profile.G], compared, now)
+        self.attempts.failed(asked.source, asked.ext, asked.found[profile.G], compared, now)
 
     def _failed(self, asked: Asked, compared: bool, now: int) -> None:
         """Count a failure whose answer is silence."""
@@ -396,7 +401,7 @@ class Registrar:
     def _rg(self, asked: Asked, span: int) -> bytes:
         text = "%d %s %d %s " % (span, asked.source[0], asked.source[1], asked.ext)
         return hmac_digest(
-            "sha256", self._rg_key, text.encode(), asked.found[profile.G], asked.found[profile.RE]
+            "sha256", self.rg_key, text.encode(), asked.found[profile.G], asked.found[profile.RE]
         )[:NONCE]
 
     def _rg_valid(self, asked: Asked, now: int) -> bool:

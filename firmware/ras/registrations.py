@@ -83,6 +83,10 @@ class Registrations:
         """Hold a registration for `life` seconds."""
         held.since = now
         held.expires = now + 1000 * life + _GRACE
+        self.put_back(held)
+
+    def put_back(self, held: Held) -> None:
+        """Hold a registration until the time that it has in `expires`."""
         self._by_identifier[held.identifier] = held
         self._by_ext[held.ext] = held
         self._by_sid[held.sid] = held

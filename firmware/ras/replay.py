@@ -22,6 +22,10 @@ class Recent:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def keys(self) -> list:
+        """Return the keys there are, oldest first."""
+        return [key for _, key in self._order]
+
     def get(self, key, now: int):
         """Return the value that `key` has now, or None."""
         self._age(now)

@@ -30,6 +30,7 @@ class Throttle:
         self.longest = longest
         # key -> [failures, time of the last one, ignored until]
         self._seen = Recent(keys, None)
+        self.changed = None  # a set of keys, where somebody keeps the counters (kept.py)
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -56,6 +57,8 @@ class Throttle:
             self._seen.put(key, entry, now)
         entry[0] += 1
         entry[1] = now
+        if self.changed is not None:
+            self.changed.add(key)
         if entry[0] < self.limit:
             return 0
         ban = min(self.first << min(entry[0] - self.limit, 20), self.longest)
@@ -67,6 +70,21 @@ class Throttle:
         entry = self._seen.get(key, now)
         if entry is not None:
             entry[0] = entry[2] = 0
+            if self.changed is not None:
+                self.changed.add(key)
+
+    def entry(self, key) -> "tuple[int, int, int] | None":
+        """Return (failures, time of the last one, ignored until) of `key`, or None."""
+        entry = self._seen.get(key, 0)
+        return None if entry is None else tuple(entry)
+
+    def entries(self) -> dict:
+        """Return all of them."""
+        return {key: self.entry(key) for key in self._seen.keys()}
+
+    def put_back(self, key, entry: "tuple[int, int, int]") -> None:
+        """Set what `entry` has told; keys come back oldest first."""
+        self._seen.put(key, list(entry), 0)
 
     def _over(self, entry: list, now: int) -> bool:
         # The window starts anew only when it and the last ban are both over, so that

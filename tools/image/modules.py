@@ -15,6 +15,7 @@ NOT_ON_A_PHONE = frozenset(
         "ras/answers.py",
         "ras/attempts.py",
         "ras/dotted.py",
+        "ras/kept.py",
         "ras/lookups.py",
         "ras/noise.py",
         "ras/refusals.py",

@@ -37,3 +37,19 @@ class ImportRefusedError(ExtensionRefusedError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("nothing was imported:\n  " + "\n  ".join(problems))
         self.problems = problems
+
+
+class StateError(UserError):
+    """Base of the errors of the gatekeeper's state on disk."""
+
+
+class StateUnavailableError(StateError):
+    """The file cannot be read or written now: disk full, permissions, a disk that fails."""
+
+
+class StateBusyError(StateUnavailableError):
+    """Another process held the file longer than the gatekeeper was ready to wait."""
+
+
+class StateForeignError(StateError):
+    """The file is damaged, written by a newer ringkey, or something else altogether."""

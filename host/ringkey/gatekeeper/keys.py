@@ -11,7 +11,6 @@ import hmac
 import random
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -39,6 +38,7 @@ from ringkey.gatekeeper.answers import (
 from ringkey.gatekeeper.batches import Batch, Batches
 from ringkey.gatekeeper.changes import Follower
 from ringkey.gatekeeper.client_tls import reason
+from ringkey.gatekeeper.key_cache import Key, KeyCache, KeyListener
 
 # Entries of the cache, some 500 octets each: a site of 10,000 phones, each with an old key and a
 # new one while Km is being replaced.  Beyond it the key that was not used for longest goes.
@@ -67,18 +67,19 @@ _T = TypeVar("_T")
 Resolve = Callable[[str], str]
 StatusListener = Callable[[Status | None], None]
 RevokedListener = Callable[[set[bytes]], None]
-_Key = tuple[bytes, str, bytes | None]  # g, EXT, CVm
+StatusesListener = Callable[[dict[str, Status]], None]
 _QUIET = Unavailable("no key server answered a moment ago")
 
 
 class KeyClient:
     """Asks the key servers; `start` and `stop` belong to one event loop.
 
-    servers: base URLs, "https://host:port", in order of preference, 1 or more; tls: a context with
-    the gatekeeper's certificate (see client_tls.py); resolve: turns a base URL into the one to use now,
-    and may raise UserError; on_status: told of each Status that is new, and None when the last key
-    server has gone; on_revoked: told of g that were revoked.  ready: an Event, set while a key server
-    answers; tried: set once the first answer or failure is there; lookups: questions asked for keys.
+    servers: base URLs, "https://host:port", in order of preference, 1 or more; tls: a context with the
+    gatekeeper's certificate (see client_tls.py); resolve: turns a base URL into the one to use now, and may
+    raise UserError; on_status: told of each Status that is new, and None when the last key server has gone;
+    on_revoked: told of g that were revoked; on_key: see KeyCache; on_statuses: told what each key server
+    said last.  ready: an Event, set while a key server answers; tried: set once the first answer or failure
+    is there; lookups: questions asked for keys.
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class KeyClient:
         resolve: Resolve = str,
         on_status: StatusListener | None = None,
         on_revoked: RevokedListener | None = None,
+        on_key: KeyListener | None = None,
+        on_statuses: StatusesListener | None = None,
     ) -> None:
         if not servers:
             raise ValueError("no key server")
@@ -98,8 +101,9 @@ class KeyClient:
         self._on_status = on_status
         self._on_revoked = on_revoked
         self._log = log.get("ringkey.gatekeeper.keys")
-        self._cache: OrderedDict[_Key, tuple[float, Found]] = OrderedDict()
-        self._running: dict[_Key, asyncio.Task[Outcome]] = {}
+        self._on_statuses = on_statuses
+        self._cache = KeyCache(MAX_KEYS, on_key)
+        self._running: dict[Key, asyncio.Task[Outcome]] = {}
         self._revoked: set[bytes] = set()
         self._statuses: dict[str, Status] = {}
         self._following: list[asyncio.Task[None]] = []
@@ -120,6 +124,18 @@ class KeyClient:
 
     def __repr__(self) -> str:
         return f"KeyClient({', '.join(self._servers)})"
+
+    def put_back(self, found: dict[Key, Found], statuses: dict[str, Status]) -> None:
+        """Take what a run before has kept, before `start`; keys are asked for anew where one answers."""
+        self._cache.put_back(found)
+        self._statuses = {server: statuses[server] for server in self._servers if server in statuses}
+        if self._statuses:
+            first, *more = self._statuses.values()
+            self._status = together(first, more)
+
+    def kept(self) -> tuple[dict[Key, Found], dict[str, Status]]:
+        """Return what `put_back` takes."""
+        return self._cache.all(), self._statuses
 
     async def start(self) -> None:
         """Open the session, and begin to ask for the status until a key server answers."""
@@ -189,6 +205,11 @@ class KeyClient:
         return self._status
 
     @property
+    def revoked(self) -> set[bytes]:
+        """The g that were revoked, as far as this run has been told."""
+        return self._revoked
+
+    @property
     def following(self) -> int:
         """How many key servers' streams of changes are open."""
         return sum(follower.connected for follower in self._followers)
@@ -197,14 +218,7 @@ class KeyClient:
         """Return the answer from memory, where it need not be asked for: fresh, or nobody to ask."""
         if g in self._revoked:
             return Refused("revoked")
-        entry = self._cache.get((g, ext, cvm))
-        if entry is None:
-            return None
-        asked, found = entry
-        if self.ready.is_set() and time.monotonic() - asked > FRESH:
-            return None
-        self._cache.move_to_end((g, ext, cvm))
-        return found
+        return self._cache.get((g, ext, cvm), FRESH if self.ready.is_set() else None)
 
     async def device_key(self, g: bytes, ext: str, cvm: bytes | None = None) -> Outcome:
         """Return Kg of the 16 octets `g` for `ext`: Found, Refused or Unavailable; raises nothing.
@@ -238,7 +252,7 @@ class KeyClient:
 
     # What is behind it
 
-    async def _look_up(self, key: _Key) -> Outcome:
+    async def _look_up(self, key: Key) -> Outcome:
         g, _, cvm = key
         self.lookups += 1
         outcome = await self.batches.ask(key)
@@ -250,14 +264,11 @@ class KeyClient:
         if g in self._revoked:  # while we asked
             return Refused("revoked")
         if isinstance(outcome, Found):
-            self._cache[key] = (time.monotonic(), outcome)
-            self._cache.move_to_end(key)
-            while len(self._cache) > MAX_KEYS:
-                self._cache.popitem(last=False)
+            self._cache.put(key, outcome)
         elif isinstance(outcome, Refused):
-            self._cache.pop(key, None)
-        elif key in self._cache:
-            return self._cache[key][1]
+            self._cache.forget([key])
+        else:
+            return self._cache.get(key) or outcome
         return outcome
 
     async def _vouched(self, found: Found) -> bool:
@@ -274,7 +285,7 @@ class KeyClient:
                     await self._refresh()
         return named()
 
-    async def _ask_for_key(self, key: _Key) -> Outcome:
+    async def _ask_for_key(self, key: Key) -> Outcome:
         if time.monotonic() < self._quiet_until:
             return _QUIET
         return await self._ask("/keys/kkg.json", batches.question(*key), lambda body: parse_key(body, key[0]))
@@ -390,6 +401,10 @@ class KeyClient:
         if not came_back and answer == self._status:
             return
         self._status = answer
+        if self._on_statuses is not None:
+            self._on_statuses(self._statuses)
+        # No request with a check value that is out of force gets as far as a key.
+        self._cache.forget_all_but(answer.check_values)
         self._log.info(
             "key_server_ready",
             server=first,
@@ -420,8 +435,7 @@ class KeyClient:
             self._revoked |= new
         else:
             self._log.error("too_many_revoked", kept=len(self._revoked), limit=MAX_REVOKED)
-        for key in [key for key in self._cache if key[0] in new]:
-            del self._cache[key]
+        self._cache.forget_g(new)
         self._log.info("keys_revoked", count=len(new))
         if self._on_revoked is not None:
             self._on_revoked(new)

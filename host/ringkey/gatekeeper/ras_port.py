@@ -20,6 +20,8 @@ from ringkey import log
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.state.keeper import State
+from ringkey.gatekeeper.state.waiting import Outbox
 
 Event = tuple[Any, ...]
 
@@ -32,12 +34,22 @@ _BUFFER = 4 << 20
 
 
 class RasPort:
-    """The port.  on_event takes each of the registrar's events; look-ups are answered here."""
+    """The port.  on_event takes each of the registrar's events; look-ups are answered here.
 
-    def __init__(self, registrar: Registrar, lookups: Lookups, on_event: Callable[[Event], None]) -> None:
+    state: what the registrar does is kept there, and answers wait for it.
+    """
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        lookups: Lookups,
+        on_event: Callable[[Event], None],
+        state: State | None = None,
+    ) -> None:
         self._registrar = registrar
         self._lookups = lookups
         self._on_event = on_event
+        self._outbox = None if state is None else Outbox(state, self._send)
         self._log = log.get("ringkey.gatekeeper.ras")
         self._transport: asyncio.DatagramTransport | None = None
         self._multicast: asyncio.DatagramTransport | None = None
@@ -133,10 +145,18 @@ class RasPort:
             self._on_event(event)
             if event[0] == "lookup":
                 self._look_up(event[1], event[2], event[3], event[6])
-        if self._transport is not None and not self._transport.is_closing():
-            for data, address in self._registrar.datagrams_to_send():
-                self._transport.sendto(data, address)
+        if self._transport is not None:
+            out = self._registrar.datagrams_to_send()
+            if self._outbox is not None:
+                self._outbox.put(out)
+            else:
+                for data, address in out:
+                    self._send(data, address)
         self._arm()
+
+    def _send(self, data: bytes, address: Address) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(data, address)
 
     def _look_up(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
         answer = self._lookups.at_once(ext, g, cvm)

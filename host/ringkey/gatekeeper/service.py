@@ -22,9 +22,13 @@ from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.pinkey import load_pin_key
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.signalling import Signalling
+from ringkey.gatekeeper.state.keeper import State
+from ringkey.gatekeeper.state.restore import Keys
+from ringkey.gatekeeper.state.usable import usable
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, resolve_url
 from ringkey.site.control import ControlServer
@@ -48,6 +52,7 @@ class GatekeeperService:
         self._log = log.get("ringkey.gatekeeper")
         self._record = Record()
         self._directory: Directory | None = None
+        self._state: State | None = None
         self._registrar: Registrar | None = None
         self._keys: KeyClient | None = None
         self._ras: RasPort | None = None
@@ -73,11 +78,16 @@ class GatekeeperService:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        if self._state is not None and self.ports:
+            await self._state.settled()  # answers that wait for it go out
         parts = (self._control, self._ras, self._signalling, self._keys)
         self._control = self._ras = self._signalling = self._keys = None
         for part in parts:
             if part is not None:
                 await part.stop()
+        if self._state is not None:
+            await self._state.stop()
+            self._state = None
         if self._directory is not None:
             self._directory.close()
             self._directory = None
@@ -102,6 +112,7 @@ class GatekeeperService:
             "lookups": self._keys.lookups,
             "changes": f"{self._keys.following} of {len(self._config.key_servers)} key servers followed",
             "datagrams": 0 if self._ras is None else self._ras.received,
+            "state": "closed" if self._state is None else self._state.trouble or "kept",
         }
 
     def reload(self) -> None:
@@ -131,14 +142,17 @@ class GatekeeperService:
         self._control = control
         tls = self._tls()
         self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
+        self._state = State(config.state, load_pin_key(config.pin_key, config.directory))
+        await self._state.start()
         self._keys = KeyClient(
             config.key_servers,
             tls,
             resolve=lambda url: resolve_url(url, self._site),
             on_status=self._new_status,
             on_revoked=self._end_revoked,
+            on_key=self._state.keep_key,
+            on_statuses=self._state.keep_statuses,
         )
-        self._signalling = await self._listen()
         # The registrar wants the RAS port's number, which is only known once that is open.
         throttle = config.throttle
         settings = Settings(
@@ -152,8 +166,14 @@ class GatekeeperService:
             icv_from_kg=config.icv_from_kg,
         )
         self._registrar = Registrar(settings, secrets.token_bytes)
+        self._put_back(self._state, self._registrar, self._directory, self._keys)
+        # From here on the channels of registrations that are there again may be opened.
+        self._signalling = await self._listen()
         self._ras = RasPort(
-            self._registrar, Lookups(self._directory, self._keys, self._record.budget), self._event
+            self._registrar,
+            Lookups(self._directory, self._keys, self._record.budget),
+            self._event,
+            self._state,
         )
         await self._keys.start()
         with suppress(TimeoutError):
@@ -166,9 +186,10 @@ class GatekeeperService:
             config.advertise_port or ras,
             config.advertise_signalling_port or signalling,
         )
+        self.ports = {"ras": ras, "signalling": signalling}
+        self._end_outdated(self._keys)
         if config.multicast:
             await self._ras.join_multicast(config.listen)
-        self.ports = {"ras": ras, "signalling": signalling}
         self._watch = asyncio.create_task(
             certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
         )
@@ -187,6 +208,21 @@ class GatekeeperService:
                 f"ss -ltnp 'sport = :{port}'" if taken else "ip address",
             ) from None
         return signalling
+
+    def _put_back(self, state: State, registrar: Registrar, directory: Directory, keys: KeyClient) -> None:
+        """Go on with what the run before has left."""
+        left = state.keys()
+        keys.put_back(left.found, left.statuses)
+        state.put_back(
+            registrar, lambda held: usable(held, directory, left.found), lambda: Keys(*keys.kept())
+        )
+        self._ext_of.update((held.sid, held.ext) for held in registrar.held())
+        self._new_status(keys.last_status)
+
+    def _end_outdated(self, keys: KeyClient) -> None:
+        """End what key servers have ended before phones could be told so."""
+        self._new_status(keys.last_status)
+        self._end_revoked(keys.revoked)
 
     async def _alternates(self) -> tuple[Address, ...]:
         """Return the alternates with numeric addresses, which is what messages carry."""
@@ -215,8 +251,8 @@ class GatekeeperService:
         self._end_all(lambda held: held.g in found, "securityDenial")
 
     def _end_all(self, ends: Callable[[Held], bool], reason: str) -> None:
-        if self._registrar is None or self._ras is None:
-            return
+        if self._registrar is None or self._ras is None or not self.ports:
+            return  # see _end_outdated
         for held in [held for held in self._registrar.held() if ends(held)]:
             self._ras.end_registration(held.ext, reason)
 
@@ -225,6 +261,8 @@ class GatekeeperService:
 
     def _event(self, event: tuple[Any, ...]) -> None:
         self._record.event(event, self._check_values)
+        if self._state is not None:
+            self._state.event(event)
         if event[0] == "registered":
             held: Held = event[1]
             self._ext_of[held.sid] = held.ext
@@ -252,8 +290,11 @@ class GatekeeperService:
             "channel": None if self._signalling is None else self._signalling.cipher(held.sid),
         }
 
-    def _end_registration(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _end_registration(self, request: dict[str, Any]) -> dict[str, Any]:
         ext, reason = request.get("ext"), request.get("reason", "undefinedReason")
         if not isinstance(ext, str) or reason not in REASONS:
             raise UserError(f"ext and one of the reasons {', '.join(REASONS)} are wanted")
-        return {"ended": self._ras is not None and self._ras.end_registration(ext, reason)}
+        ended = self._ras is not None and self._ras.end_registration(ext, reason)
+        if ended and self._state is not None:
+            await self._state.settled()  # whoever asked is told what a restart does not undo
+        return {"ended": ended}

@@ -118,15 +118,15 @@ class GatekeeperConfig:
     """`[gatekeeper]`.
 
     listen: IP address; port: RAS, UDP; signalling_port: TLS-PSK, TCP; multicast: answer GRQ to
-    224.0.1.41:1718 too; advertise: IP address that phones are told for RAS and signalling, None
-    for the one their datagram came to; advertise_port, advertise_signalling_port: the ports they
-    are told, 0 for those above (a router or a relay in between may have others); identifier: its
+    224.0.1.41:1718 too; advertise: IP address that phones are told for RAS and signalling, None for
+    the one their datagram came to; advertise_port, advertise_signalling_port: the ports they are
+    told, 0 for those above (a router or a relay in between may have others); identifier: its
     gatekeeperIdentifier; key_servers: base URLs of Advanced Secure File Services, in order of
     preference, port 0 for the one of this site; key_server_ca: the root that signed them;
-    certificate, private_key: what the gatekeeper shows there; directory: SQLite file; pin_key:
-    the key that PINs are sealed under; time_to_live: seconds; suites: names, the ones it accepts;
-    alternates: (host, port) of other gatekeepers; icv_from_kg: accept a GRQ signed under Kr
-    (protocol.md section 4, at its end).
+    certificate, private_key: what the gatekeeper shows there; directory: SQLite file; state: the
+    one with what outlives a restart; pin_key: the key that PINs and state are sealed under;
+    time_to_live: seconds; suites: names, the ones it accepts; alternates: (host, port) of other
+    gatekeepers; icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end).
     """
 
     listen: str
@@ -142,6 +142,7 @@ class GatekeeperConfig:
     certificate: Path
     private_key: Path
     directory: Path
+    state: Path
     pin_key: Path
     time_to_live: int
     suites: tuple[str, ...]
@@ -231,6 +232,7 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
     if not suites:
         raise table.error("suites", "at least one of sha256, sha1")
     throttle = table.table("throttle")
+    directory = table.path("directory", "gatekeeper/directory.db")
     config = GatekeeperConfig(
         listen=table.ip("listen", "0.0.0.0"),  # noqa: S104 - phones come from the whole site
         port=table.port("port", 1719),
@@ -246,7 +248,8 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         key_server_ca=table.path("key_server_ca", "ca/root.crt"),
         certificate=table.path("certificate", "gatekeeper/gatekeeper.crt"),
         private_key=table.path("private_key", "gatekeeper/gatekeeper.key"),
-        directory=table.path("directory", "gatekeeper/directory.db"),
+        directory=directory,
+        state=table.path("state", "") if "state" in table else directory.with_name("state.db"),
         pin_key=table.path("pin_key", "gatekeeper/pin.key"),
         # Below 10 s the keep-alives of a site would be most of its traffic; a day is longer than
         # anybody wants to see a phone listed that has gone.

@@ -310,6 +310,7 @@ identifier = "ringkey"
 key_servers = [{key_server}]
 time_to_live = 300          # seconds until a phone must have said that it is still there
 suites = ["{suite}"]        # accepted from phones
+# state = "gatekeeper/state.db"  # what outlives a restart: registrations, counters, keys, sealed
 alternates = []             # "host:port" of gatekeepers that phones may try instead
 icv_from_kg = false         # accept a GRQ that proves the key but not the PIN
 

@@ -1,0 +1,143 @@
+"""What of a gatekeeper outlives its process: as octets, and put back into a new registrar.
+
+Without I/O.  A time in octets is the core's own plus `shift`, ms: whoever keeps them gives a shift
+that lets time go on where the process before left it (docs/gatekeeper-state.md).
+
+    octet           version, 1
+    octet           arc of the suite (keys.Suite.arc)
+    octet + octets  identifier, EXT, g, SID, CVm, Ka, Ks, Rg, host, each
+    2 octets        port
+    8 octets each   heard, sent, expires, since
+"""
+
+from ras.compat import const
+from ras.keys import SUITES
+from ras.registrations import Held
+
+_VERSION = const(1)
+_TEXTS = const(9)
+_NUMBERS = const(2 + 4 * 8)
+
+
+def watch(registrar) -> None:
+    """Let a registrar note, from now on, what `exchanges` and `failures` tell."""
+    registrar.news = []
+    for table in registrar.attempts.tables().values():
+        table.changed = set()
+
+
+def exchanges(registrar, now: int) -> list:
+    """Return and forget the requests that were verified: [(kind, Re, source, request, answer)].
+
+    Re is None where a counter of the registration takes its place; answer is None where there is none
+    to give again.
+    """
+    found = [
+        (kind, re, source, octets, registrar._answers.get((source, octets), now) or None)
+        for kind, re, source, octets in registrar.news
+    ]
+    registrar.news.clear()
+    return found
+
+
+def nonces(registrar) -> list:
+    """Return all (kind, Re) that are not to come again, oldest first of each kind."""
+    return [(kind, re) for kind, seen in registrar._nonces.items() for re in seen.keys()]
+
+
+def counted(registrar) -> bool:
+    """Tell whether `failures` has anything to tell."""
+    return any(table.changed for table in registrar.attempts.tables().values())
+
+
+def failures(registrar) -> dict:
+    """Return and forget what has changed of the counters: (table, key) -> (failures, last, until)."""
+    found = {}
+    for name, table in registrar.attempts.tables().items():
+        for key in table.changed:
+            entry = table.entry(key)
+            if entry is not None:
+                found[name, key] = entry
+        table.changed.clear()
+    return found
+
+
+def all_failures(registrar) -> dict:
+    """Return all counters there are, as `failures` does."""
+    found = {}
+    for name, table in registrar.attempts.tables().items():
+        for key, entry in table.entries().items():
+            found[name, key] = entry
+    return found
+
+
+def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed: list) -> None:
+    """Put back what was kept, into a registrar that has heard nothing yet.
+
+    nonces: (kind, Re), oldest first; answered: (source, request, answer, when), oldest first, when in
+    the core's time; failed: ((table, key), (failures, last, until)).
+    """
+    for one in held:
+        registrar._registrations.put_back(one)
+        # It had proven its PIN.
+        registrar.attempts.succeeded(one.source, one.ext, one.g, 0)
+        registrar.settings.noise.proven(one.source, 0)
+    for kind, re in nonces:
+        registrar._nonces[kind].put(re, True, 0)
+    for source, request, answer, when in answered:
+        registrar._answers.put((source, request), answer, when)
+    tables = registrar.attempts.tables()
+    for (name, key), entry in failed:
+        if name in tables:
+            tables[name].put_back(key, entry)
+
+
+def pack(held: Held, shift: int) -> bytes:
+    """Return a registration as octets.  They hold its keys."""
+    out = bytearray((_VERSION, held.suite.arc))
+    for part in (
+        held.identifier.encode(),
+        held.ext.encode(),
+        held.g,
+        bytes.fromhex(held.sid),
+        held.cvm,
+        held.ka,
+        held.ks,
+        held.rg,
+        held.source[0].encode(),
+    ):
+        out.append(len(part))
+        out.extend(part)
+    out.extend(held.source[1].to_bytes(2, "big"))
+    for number in (held.heard, held.sent, held.expires + shift, held.since + shift):
+        out.extend(number.to_bytes(8, "big"))
+    return bytes(out)
+
+
+def unpack(octets: bytes, shift: int) -> Held:
+    """Return the registration of these octets; raises ValueError for anything else."""
+    suite = None
+    for one in SUITES.values():
+        if len(octets) > 1 and octets[0] == _VERSION and octets[1] == one.arc:
+            suite = one
+    if suite is None:
+        raise ValueError("a registration of no known version")
+    parts = []
+    at = 2
+    for _ in range(_TEXTS):
+        if at >= len(octets):
+            raise ValueError("a registration is cut off")
+        end = at + 1 + octets[at]
+        parts.append(octets[at + 1 : end])
+        at = end
+    if len(octets) != at + _NUMBERS:
+        raise ValueError("a registration is cut off, or something follows it")
+    port = int.from_bytes(octets[at : at + 2], "big")
+    numbers = [int.from_bytes(octets[i : i + 8], "big") for i in range(at + 2, len(octets), 8)]
+    held = Held(parts[0].decode(), parts[1].decode(), parts[2], suite, (parts[8].decode(), port))
+    held.sid = parts[3].hex()
+    held.cvm, held.ka, held.ks, held.rg = parts[4:8]
+    held.heard, held.sent = numbers[:2]
+    held.expires = numbers[2] - shift
+    held.since = numbers[3] - shift
+    return held

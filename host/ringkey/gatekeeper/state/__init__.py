@@ -1,0 +1,1 @@
+"""What of the gatekeeper outlives its process (docs/gatekeeper-state.md)."""

@@ -1,0 +1,117 @@
+"""What has changed since the last batch, and the batch that is made of it.  No I/O."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ras import kept
+from ras.attempts import MAX_EXTENSIONS, MAX_KEYS, MAX_PROVEN
+from ras.registrar import Registrar
+from ras.registrations import Held
+from ras.throttle import MAX_SOURCES
+
+from ringkey.gatekeeper.answers import Found, Status
+from ringkey.gatekeeper.state import rows
+from ringkey.gatekeeper.state.restore import RG, STATUSES, Keys
+from ringkey.gatekeeper.state.store import Batch
+from ringkey.gatekeeper.state.ticks import Moment
+
+# Counters there are at most.
+MAX_COUNTED = MAX_SOURCES + MAX_EXTENSIONS + MAX_KEYS + MAX_PROVEN
+
+
+class Collector:
+    """Changes of one registrar and of the keys.
+
+    all_keys: tells all there is of keys; failures: the counters that are on the disk.
+    """
+
+    def __init__(self, registrar: Registrar, all_keys: Callable[[], Keys], failures: set[str]) -> None:
+        self._registrar = registrar
+        self._all_keys = all_keys
+        self._failures = failures
+        self._keys: dict[bytes, bytes | None] = {}
+        self._notes: dict[str, bytes] = {RG: registrar.rg_key}
+        self.registrations: dict[str, Held | None] = {}
+        kept.watch(registrar)
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether there is anything for a batch that does not wait for the next second."""
+        return bool(self.registrations or self._keys or self._notes)
+
+    @property
+    def counted(self) -> bool:
+        """Tell whether there is anything that does."""
+        return bool(kept.counted(self._registrar) or self._registrar.news)
+
+    def event(self, event: tuple[Any, ...]) -> bool:
+        """Take an event of the registrar; tell whether an answer has to wait for what it says."""
+        name = event[0]
+        if name in ("registered", "refreshed"):
+            self.registrations[event[1].identifier] = event[1]
+        elif name == "ended":
+            self.registrations[event[1].identifier] = None
+        else:
+            return False
+        return True
+
+    def key(self, key: rows.Key, found: Found | None) -> None:
+        """Take a device key, or None for one that is to be forgotten."""
+        self._keys[rows.key_name(key)] = None if found is None else rows.pack_found(found)
+
+    def statuses(self, statuses: dict[str, Status]) -> None:
+        """Take what the key servers said last."""
+        self._notes[STATUSES] = rows.pack_statuses(statuses)
+
+    def batch(self, now: Moment, *, whole: bool, failures: bool) -> Batch:
+        """Return the changes since the last batch.
+
+        whole: all there is instead; failures: the throttle's counters as well.
+        """
+        shift = now.ticks - now.mono
+        exchanges = kept.exchanges(self._registrar, now.mono)
+        nonces = [(kind, re) for kind, re, *_ in exchanges if re is not None]
+        if whole:
+            there = self._all_keys()
+            self.registrations = {held.identifier: held for held in self._registrar.held()}
+            self._keys = {rows.key_name(key): rows.pack_found(found) for key, found in there.found.items()}
+            self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: self._registrar.rg_key}
+            nonces = kept.nonces(self._registrar)
+        batch = Batch(
+            now,
+            whole,
+            registrations={
+                name: None if held is None else kept.pack(held, shift)
+                for name, held in self.registrations.items()
+            },
+            keys=self._keys,
+            nonces=nonces,
+            answers=[
+                rows.pack_answer(source, request, answer, now.ticks)
+                for _, _, source, request, answer in exchanges
+                if answer is not None
+            ],
+            notes=self._notes,
+        )
+        if failures or whole:
+            self._count(batch, shift)
+        self.registrations, self._keys, self._notes = {}, {}, {}
+        return batch
+
+    def forget(self) -> None:
+        """Drop what was noted: nothing can be written now, and later all is written anew."""
+        self.registrations, self._keys, self._notes = {}, {}, {}
+        kept.watch(self._registrar)
+
+    def _count(self, batch: Batch, shift: int) -> None:
+        found = kept.failures(self._registrar)
+        self._failures.update(map(rows.pack_failed, found))
+        # Sources that were pushed out of the throttle go from the disk as well, many at a time.
+        if batch.whole or len(self._failures) > 2 * MAX_COUNTED:
+            batch.all_failures = True
+            found = kept.all_failures(self._registrar)
+            self._failures = set(map(rows.pack_failed, found))
+        batch.failures = {
+            rows.pack_failed(key): (failures, last + shift, until + shift)
+            for key, (failures, last, until) in found.items()
+        }

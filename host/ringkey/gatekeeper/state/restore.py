@@ -1,0 +1,105 @@
+"""What the run before has left, put back into a new registrar."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from ras import kept
+from ras.registrar import RETRANSMISSION, Registrar
+from ras.registrations import Held
+
+from ringkey.gatekeeper.answers import BadAnswerError, Found, Status
+from ringkey.gatekeeper.state import rows, ticks
+from ringkey.gatekeeper.state.store import Loaded
+
+RG = "rg"
+STATUSES = "statuses"
+Usable = Callable[[list[Held]], list[Held]]
+
+
+@dataclass(slots=True)
+class Keys:
+    """The keys' part of it: device keys by what they were asked for with, statuses by key server."""
+
+    found: dict[rows.Key, Found] = field(default_factory=dict, repr=False)
+    statuses: dict[str, Status] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Left:
+    """What the run before has left, in numbers, for the log.
+
+    expired: ended while nobody looked; refused: whose extension or PIN has been changed since; broken:
+    what could not be read.
+    """
+
+    registrations: int = 0
+    expired: int = 0
+    refused: int = 0
+    keys: int = 0
+    broken: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers by name."""
+        return asdict(self)
+
+
+def keys(loaded: Loaded) -> Keys:
+    """Return the keys and statuses; what cannot be read is not there."""
+    found = Keys()
+    for name, octets in loaded.keys.items():
+        try:
+            found.found[rows.key_of(name)] = rows.unpack_found(octets)
+        except ValueError:
+            loaded.broken += 1
+    try:
+        found.statuses = rows.unpack_statuses(loaded.notes.get(STATUSES, b"{}"))
+    except (ValueError, AttributeError, BadAnswerError):
+        loaded.broken += 1
+    return found
+
+
+def restore(loaded: Loaded, now: ticks.Moment, registrar: Registrar, usable: Usable) -> tuple[Left, set[str]]:
+    """Put it back; return the numbers, and the identifiers of registrations that are over.
+
+    now: the moment, with the ticks of this run; usable: returns those registrations that may go on.
+    """
+    shift = now.ticks - now.mono
+    left = Left(keys=len(loaded.keys))
+    held, gone = _living(loaded, now, left)
+    good = usable(held)
+    gone |= {one.identifier for one in held} - {one.identifier for one in good}
+    left.registrations, left.refused = len(good), len(held) - len(good)
+    answered = [
+        (source, request, answer, when - shift)
+        for source, request, answer, when in map(rows.unpack_answer, loaded.answers)
+        if now.ticks - when < RETRANSMISSION
+    ]
+    failed = [
+        (rows.unpack_failed(key), (failures, last - shift, until - shift))
+        for key, (failures, last, until) in loaded.failures.items()
+    ]
+    kept.put_back(registrar, good, loaded.nonces, answered, failed)
+    if loaded.moment is not None and ticks.same_boot(loaded.moment, now):
+        # Rg is made of the core's time, which has gone on: phones between GCF and RRQ go on too.
+        # In another start of the machine that time comes again, and an old Rg must not.
+        registrar.rg_key = loaded.notes.get(RG, registrar.rg_key)
+    left.broken = loaded.broken
+    return left, gone
+
+
+def _living(loaded: Loaded, now: ticks.Moment, left: Left) -> tuple[list[Held], set[str]]:
+    """Return the registrations whose life is not over, and the identifiers of the others."""
+    found: list[Held] = []
+    gone: set[str] = set()
+    for octets in loaded.registrations:
+        try:
+            one = kept.unpack(octets, now.ticks - now.mono)
+        except ValueError:
+            loaded.broken += 1
+            continue
+        if one.expires <= now.mono:
+            left.expired += 1
+            gone.add(one.identifier)
+        else:
+            found.append(one)
+    return found, gone

@@ -1,0 +1,246 @@
+"""The state's SQLite file: read once at the start, then written in batches.
+
+Everything here runs in the one thread that opened the file.  A batch is a handful of statements however
+many rows it has: sqlite3 lets go of the interpreter with every statement, and gets it back from a
+busy event loop only after milliseconds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from ras.registrar import MAX_NONCES
+
+from ringkey.database import Kind, open_engine, translated, writing
+from ringkey.gatekeeper.errors import StateBusyError, StateForeignError, StateUnavailableError
+from ringkey.gatekeeper.state.migrations import HEAD
+from ringkey.gatekeeper.state.sealing import BrokenSealError, StateSealer
+from ringkey.gatekeeper.state.ticks import Moment
+from ringkey.site import files
+
+KIND = Kind(
+    "state of the gatekeeper",
+    "ringkey.gatekeeper.state",
+    HEAD,
+    StateUnavailableError,
+    StateBusyError,
+    StateForeignError,
+)
+# Seconds to wait for another process that has the file; answers do not wait as long (keeper.py).
+PATIENCE = 2.0
+# Answers kept for requests that come again after a restart: at 1,000 a second those of 4 s, which is
+# when a phone asks for the first time again.  They take 2 MB.
+MAX_ANSWERS = 4096
+# Rows of one statement: SQLite takes 32,766 values (sqlite.org/limits.html), and 4 are the most of a row.
+_ROWS = 500
+_TABLES = ("registration", "device_key", "nonce", "answer", "failure", "note")
+_MOMENT = "moment"
+Failure = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is to be written together; None is a row that goes.
+
+    whole: all that there was goes first; all_failures: all of those do.  registrations by identifier,
+    keys by what names them, notes by name: octets that are sealed here.  nonces: (kind, Re); answers:
+    octets; failures: key -> (failures, last, until).
+    """
+
+    moment: Moment
+    whole: bool = False
+    all_failures: bool = False
+    registrations: dict[str, bytes | None] = field(default_factory=dict, repr=False)
+    keys: dict[bytes, bytes | None] = field(default_factory=dict, repr=False)
+    nonces: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
+    answers: list[bytes] = field(default_factory=list, repr=False)
+    failures: dict[str, Failure] = field(default_factory=dict, repr=False)
+    notes: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What the run before has left.  broken: rows that did not open under this key."""
+
+    moment: Moment | None = None
+    registrations: list[bytes] = field(default_factory=list, repr=False)
+    keys: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    nonces: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
+    answers: list[bytes] = field(default_factory=list, repr=False)
+    failures: dict[str, Failure] = field(default_factory=dict, repr=False)
+    notes: dict[str, bytes] = field(default_factory=dict, repr=False)
+    broken: int = 0
+
+
+class Store:
+    """The file at `path`.  Its methods raise StateError."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._path = path
+        self._sealer = StateSealer(key)
+        self._engine: sa.Engine | None = None
+        self._nonce = 0
+        self._answer = 0
+
+    def open(self) -> None:
+        """Open the file; make it where it is not there."""
+        self.close()
+        engine = open_engine(KIND, self._path, PATIENCE)
+        try:
+            with translated(KIND, self._path), engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            if found != "ok":
+                raise StateForeignError(f"{self._path} is damaged: {found}")
+        except BaseException:
+            engine.dispose()
+            raise
+        self._engine = engine
+
+    def load(self) -> Loaded:
+        """Return what is in the file."""
+        found = Loaded()
+        with translated(KIND, self._path), self._opened().connect() as connection:
+
+            def rows(statement: str) -> Sequence[Any]:
+                return connection.exec_driver_sql(statement).all()
+
+            for name, sealed in rows("SELECT name, sealed FROM note"):
+                self._open(found, _row("note", name), sealed, partial(found.notes.__setitem__, name))
+            for name, sealed in rows("SELECT identifier, sealed FROM registration"):
+                self._open(found, _row("registration", name), sealed, found.registrations.append)
+            for name, sealed in rows("SELECT name, sealed FROM device_key ORDER BY rowid"):
+                self._open(found, _row("key", name), sealed, partial(found.keys.__setitem__, name))
+            for n, sealed in rows("SELECT n, sealed FROM answer ORDER BY n"):
+                self._answer = n + 1
+                self._open(found, _row("answer", str(n)), sealed, found.answers.append)
+            for n, kind, re in rows("SELECT n, kind, re FROM nonce ORDER BY n"):
+                self._nonce = n + 1
+                found.nonces.append((kind, re))
+            for key, failures, last, until in rows(
+                "SELECT key, failures, last, until FROM failure ORDER BY rowid"
+            ):
+                found.failures[key] = (failures, last, until)
+        if _MOMENT in found.notes:
+            with suppress(ValueError):
+                found.moment = Moment.decode(found.notes.pop(_MOMENT))
+        if found.moment is None:
+            # Times without the time they are of.
+            found.broken += len(found.registrations) + len(found.answers) + len(found.failures)
+            found.registrations, found.answers, found.failures = [], [], {}
+        return found
+
+    def apply(self, batch: Batch) -> None:
+        """Write a batch, all of it or nothing; it is on the disk when this returns."""
+        seal = self._sealer.seal
+        registrations = [
+            (name, seal(_row("registration", name), plain))
+            for name, plain in batch.registrations.items()
+            if plain is not None
+        ]
+        keys = [
+            (name, seal(_row("key", name), plain)) for name, plain in batch.keys.items() if plain is not None
+        ]
+        notes = {**batch.notes, _MOMENT: batch.moment.encode()}
+        nonces = [(n % MAX_NONCES, n, kind, re) for n, (kind, re) in enumerate(batch.nonces, self._nonce)][
+            -MAX_NONCES:
+        ]
+        answers = [
+            (n % MAX_ANSWERS, n, seal(_row("answer", str(n)), plain))
+            for n, plain in enumerate(batch.answers, self._answer)
+        ][-MAX_ANSWERS:]
+        with translated(KIND, self._path), writing(self._opened()) as connection:
+            if batch.whole:
+                for table in _TABLES:
+                    connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+            elif batch.all_failures:
+                connection.exec_driver_sql("DELETE FROM failure")
+            _delete(connection, "registration", "identifier", _gone(batch.registrations))
+            _delete(connection, "device_key", "name", _gone(batch.keys))
+            _put(connection, "registration", "identifier, sealed", registrations)
+            _put(connection, "device_key", "name, sealed", keys)
+            _put(connection, "nonce", "slot, n, kind, re", nonces)
+            _put(connection, "answer", "slot, n, sealed", answers)
+            failures = [(key, *entry) for key, entry in batch.failures.items()]
+            _put(connection, "failure", "key, failures, last, until", failures)
+            sealed = [(name, seal(_row("note", name), plain)) for name, plain in notes.items()]
+            _put(connection, "note", "name, sealed", sealed)
+        self._nonce += len(batch.nonces)
+        self._answer += len(batch.answers)
+
+    def close(self) -> None:
+        """Close the file; safe at any time, and twice."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    def discard(self) -> bool:
+        """Remove the file: what it says is not true any more.  Return whether it is gone."""
+        with suppress(sa.exc.SQLAlchemyError):
+            self.close()
+        self._engine = None
+        for name in _names(self._path):
+            with suppress(OSError):
+                name.unlink()
+        with suppress(OSError):
+            files.sync_directory(self._path.parent)
+        return not self._path.exists()
+
+    def set_aside(self) -> Path:
+        """Give the file another name, for whoever wants to find out what happened to it; return that."""
+        self.close()
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        for old, new in zip(_names(self._path), _names(aside), strict=True):
+            with suppress(FileNotFoundError):
+                new.unlink()
+            with suppress(FileNotFoundError):
+                old.rename(new)
+        return aside
+
+    def _opened(self) -> sa.Engine:
+        if self._engine is None:
+            raise StateUnavailableError(f"the {KIND.what} {self._path} is closed")
+        return self._engine
+
+    def _open(self, found: Loaded, row: bytes, sealed: bytes, take: Callable[[bytes], None]) -> None:
+        try:
+            take(self._sealer.open(row, sealed))
+        except BrokenSealError:
+            found.broken += 1
+
+
+def _row(table: str, name: str | bytes) -> bytes:
+    return table.encode() + b":" + (name if isinstance(name, bytes) else name.encode())
+
+
+def _names(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
+
+
+def _gone(rows: dict[Any, bytes | None]) -> list[Any]:
+    return [name for name, plain in rows.items() if plain is None]
+
+
+def _delete(connection: sa.Connection, table: str, column: str, names: list[Any]) -> None:
+    for begin in range(0, len(names), _ROWS):
+        part = tuple(names[begin : begin + _ROWS])
+        marks = ",".join("?" * len(part))
+        connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} IN ({marks})", part)  # noqa: S608
+
+
+def _put(connection: sa.Connection, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    for begin in range(0, len(rows), _ROWS):
+        part = rows[begin : begin + _ROWS]
+        values: Iterable[Any] = chain.from_iterable(part)
+        connection.exec_driver_sql(_insert(table, columns, len(part)), tuple(values))
+
+
+@lru_cache(128)
+def _insert(table: str, columns: str, rows: int) -> str:
+    marks = "(" + ",".join("?" * len(columns.split(","))) + ")"
+    values = ",".join([marks] * rows)
+    return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES {values}"  # noqa: S608 - names of ours

@@ -1,0 +1,61 @@
+"""Answers that wait until what they say is on the disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from ringkey.gatekeeper.addresses import Address
+    from ringkey.gatekeeper.state.keeper import State
+
+
+class Waiting:
+    """What waits for one batch: calls to make once it is written, or after `hold` seconds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, hold: float) -> None:
+        self._calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._timer = loop.call_later(hold, self.release)
+        self.over = False
+
+    def add(self, call: Callable[..., None], *args: Any) -> None:
+        """Make a call then; now, where the wait is over."""
+        if self.over:
+            call(*args)
+        else:
+            self._calls.append((call, args))
+
+    def release(self) -> None:
+        """Make the calls; once, however often it is asked for."""
+        self._timer.cancel()
+        self.over = True
+        calls, self._calls = self._calls, []
+        for call, args in calls:
+            call(*args)
+
+
+class Outbox:
+    """Sends what a registrar wants sent: at once, or when the changes before it are kept."""
+
+    def __init__(self, state: State, send: Callable[[bytes, Address], None]) -> None:
+        self._state = state
+        self._send = send
+        self._held: dict[tuple[bytes, Address], Waiting] = {}
+
+    def put(self, datagrams: list[tuple[bytes, Address]]) -> None:
+        """Take what came of one piece of work of the registrar, nothing included."""
+        waiting = self._state.changed()
+        for one in datagrams:
+            # A request that came twice gets the answer twice, and neither before its time.
+            wait = waiting or self._held.get(one)
+            if wait is None:
+                self._send(*one)
+            else:
+                self._held[one] = wait
+                wait.add(self._release, one)
+
+    def _release(self, one: tuple[bytes, Address]) -> None:
+        self._held.pop(one, None)
+        self._send(*one)
