@@ -14,6 +14,7 @@ Source: the seed, figure 4, steps 60 to 67; protocol.md sections 4 and 5.
 """
 
 from ras import answers, profile
+from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
@@ -31,7 +32,6 @@ from ras.message import (
     URQ,
     XRS,
     Message,
-    decode_message,
     encode_message,
     verify,
 )
@@ -116,10 +116,11 @@ class _Asked:
 
 
 class Registrar:
-    """The machine.  random: `random(n) -> bytes` that nobody can predict."""
+    """The machine.  random: `random(n) -> bytes` that nobody can predict; codec: a Codec, or one like it."""
 
-    def __init__(self, settings: Settings, random) -> None:
+    def __init__(self, settings: Settings, random, codec: "Codec | None" = None) -> None:
         self.settings = settings
+        self._codec = codec if codec is not None else Codec()
         self._random = random
         self._rg_key = random(32)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
@@ -131,7 +132,9 @@ class Registrar:
         self._asking = set()  # (source, octets) of the pending
         self._out = []
         self._events = []
-        self._registrations = Registrations(settings, random, self._out, self._events)
+        self._registrations = Registrations(
+            settings, random, self._out, self._events, self._codec
+        )
 
     # -- what the gatekeeper tells
 
@@ -201,7 +204,7 @@ class Registrar:
                 self._out.append((answer, source))
             return
         try:
-            message = decode_message(data)
+            message = self._codec.decode(data)
             if message.kind == GRQ or (message.kind == RRQ and not message.value.get("keepAlive")):
                 self._log_in(message, source, now)
             elif message.kind in (RRQ, URQ):
@@ -290,6 +293,7 @@ class Registrar:
         if lookup.code:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
+        self._codec.verified(message)
         self._nonces.put((message.kind, found[profile.RE]), True, now)
         self.settings.throttle.succeeded((network_of(asked.source[0]), asked.ext), now)
         if message.kind == GRQ:
@@ -303,9 +307,10 @@ class Registrar:
 
     def _confirm(self, asked: _Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
-        value = answers.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
+        number = asked.message.value["requestSeqNum"]
         elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
-        self._answer(asked.message, asked.source, profile.seal(_GCF, value, elements, asked.suite, ka), now)
+        answer = self._codec.gatekeeper_confirm(number, ras, self.settings.others, elements, asked.suite, ka)
+        self._answer(asked.message, asked.source, answer, now)
         self._events.append(("confirmed", asked.source, asked.ext))
 
     def _register(self, asked: _Asked, ka: bytes, lookup: Lookup, now: int) -> None:
@@ -325,16 +330,16 @@ class Registrar:
         life = self._registrations.life(value)
         self._registrations.add(held, life, now)
         _, signalling = self.settings.addresses(asked.source[0])
-        answer = answers.registration_confirm(
-            value["requestSeqNum"], held.identifier, signalling, life, self.settings.others
-        )
         elements = {
             profile.RE: found[profile.RE],
             profile.RG: held.rg,
             profile.SID: bytes.fromhex(held.sid),
         }
         self._registrations.ask_to_fetch(held, elements)
-        self._answer(asked.message, asked.source, profile.seal(RCF, answer, elements, held.suite, ka), now)
+        answer = self._codec.registration_confirm(
+            value["requestSeqNum"], held.identifier, signalling, life, self.settings.others, elements, held.suite, ka
+        )
+        self._answer(asked.message, asked.source, answer, now)
         self._events.append(("registered", held, old))
 
     def _refuse(self, asked: _Asked, code: int, lookup: Lookup, now: int, ka: "bytes | None" = None) -> None:

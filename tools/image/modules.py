@@ -13,6 +13,7 @@ from ringkey.errors import UserError
 NOT_ON_A_PHONE = frozenset(
     {
         "ras/answers.py",
+        "ras/codec.py",
         "ras/dotted.py",
         "ras/sealedfile.py",
         "ras/registrar.py",
