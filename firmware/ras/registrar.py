@@ -64,7 +64,7 @@ class Settings:
     (host, port) by which that source reaches this gatekeeper; suites: names allowed;
     time_to_live: s; others: alternate gatekeepers; throttle: a Throttle; icv_from_kg: take
     a GRQ that is signed with Kr, too, which proves Kg but not the PIN (section 4, at its
-    end: the RRQ still has to prove it).
+    end: the RRQ still has to prove it); most: registrations held at a time.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Settings:
         others=(),
         throttle=None,
         icv_from_kg=False,
+        most=MAX_HELD,
     ) -> None:
         self.addresses = addresses
         self.suites = suites
@@ -82,6 +83,7 @@ class Settings:
         self.others = tuple(others)
         self.throttle = throttle if throttle is not None else Throttle()
         self.icv_from_kg = icv_from_kg
+        self.most = most
 
 
 class Lookup:
@@ -316,7 +318,7 @@ class Registrar:
     def _register(self, asked: _Asked, ka: bytes, lookup: Lookup, now: int) -> None:
         found, value = asked.found, asked.message.value
         old = self._registrations.of(asked.ext)
-        if old is None and len(self._registrations) >= MAX_HELD:
+        if old is None and len(self._registrations) >= self.settings.most:
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(others=self.settings.others), now, ka)
             return
         if old is not None:

@@ -13,7 +13,7 @@ from ras.keys import Suite
 from ras.message import RRQ, URQ, Message, verify
 from ras.tables import REGISTRATION, Machine
 
-# Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
+# The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
 MAX_HELD = const(20000)
 _GRACE = const(10000)  # ms after the promised life before a registration is dropped
 _TRIES = const(3)

@@ -43,6 +43,10 @@ MAX_KEYS = 20_000
 # Seconds until a cached key is asked for again, where a key server answers: how long one that was
 # revoked may still be taken for good by a gatekeeper that nobody has told.
 FRESH = 60.0
+# The same while the stream of changes of every key server is open, and says within a second what was
+# revoked.  What it does not say, such as that this gatekeeper may no longer ask for an extension, is
+# then known this much later.
+FOLLOWED = 600.0
 # Seconds.  A phone asks again after 2; an answer after that comes too late to be of use.
 CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
@@ -50,6 +54,10 @@ ANSWER_TIMEOUT = 2.0
 CONNECTIONS = 4
 # Seconds between questions for the status: how soon a new check value of Km is known.
 REFRESH = 60.0
+# The same while the stream of changes of every key server is open, and says within a second what was
+# revoked.  What it does not say, such as that this gatekeeper may no longer ask for an extension, is
+# then known this much later.
+FOLLOWED = 600.0
 # Seconds between tries while no key server answers: the first, and the longest it grows to.
 RETRY_FIRST = 0.5
 RETRY_LAST = 30.0
@@ -73,7 +81,7 @@ class KeyClient:
     servers: base URLs, "https://host:port", in order of preference, 1 or more; tls: a context with
     the gatekeeper's certificate (see client_tls.py); resolve: turns a base URL into the one to use now,
     and may raise UserError; on_status: told of each Status that is new, and None when the last key
-    server has gone; on_revoked: told of g that were revoked.  ready: an Event, set while a key server
+    server has gone; on_revoked: told of g that were revoked; keys: how many to keep, MAX_KEYS at the least.  ready: an Event, set while a key server
     answers; tried: set once the first answer or failure is there; lookups: questions asked for keys.
     """
 
@@ -85,6 +93,7 @@ class KeyClient:
         resolve: Resolve = str,
         on_status: StatusListener | None = None,
         on_revoked: RevokedListener | None = None,
+        keys: int = 0,
     ) -> None:
         if not servers:
             raise ValueError("no key server")
@@ -93,6 +102,7 @@ class KeyClient:
         self._resolve = resolve
         self._on_status = on_status
         self._on_revoked = on_revoked
+        self._keys = keys
         self._log = log.get("ringkey.gatekeeper.keys")
         self._cache: OrderedDict[_Key, tuple[float, Found]] = OrderedDict()
         self._running: dict[_Key, asyncio.Task[Outcome]] = {}
@@ -193,8 +203,10 @@ class KeyClient:
         if entry is None:
             return None
         asked, found = entry
-        if self.ready.is_set() and time.monotonic() - asked > FRESH:
-            return None
+        if self.ready.is_set():
+            age = time.monotonic() - asked
+            if age > FRESH and (age > FOLLOWED or self.following < len(self._servers)):
+                return None
         self._cache.move_to_end((g, ext, cvm))
         return found
 
@@ -249,7 +261,7 @@ class KeyClient:
         if isinstance(outcome, Found):
             self._cache[key] = (time.monotonic(), outcome)
             self._cache.move_to_end(key)
-            while len(self._cache) > MAX_KEYS:
+            while len(self._cache) > max(MAX_KEYS, self._keys):
                 self._cache.popitem(last=False)
         elif isinstance(outcome, Refused):
             self._cache.pop(key, None)

@@ -19,6 +19,7 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, Addresses, place
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
+from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookups import Lookups
@@ -48,6 +49,7 @@ class GatekeeperService:
         self._log = log.get("ringkey.gatekeeper")
         self._record = Record()
         self._directory: Directory | None = None
+        self._lookups: Lookups | None = None
         self._registrar: Registrar | None = None
         self._keys: KeyClient | None = None
         self._ras: RasPort | None = None
@@ -78,6 +80,9 @@ class GatekeeperService:
         for part in parts:
             if part is not None:
                 await part.stop()
+        if self._lookups is not None:
+            self._lookups.close()
+            self._lookups = None
         if self._directory is not None:
             self._directory.close()
             self._directory = None
@@ -137,6 +142,7 @@ class GatekeeperService:
             resolve=lambda url: resolve_url(url, self._site),
             on_status=self._new_status,
             on_revoked=self._end_revoked,
+            keys=config.max_registrations,
         )
         self._signalling = await self._listen()
         # The registrar wants the RAS port's number, which is only known once that is open.
@@ -150,11 +156,11 @@ class GatekeeperService:
                 throttle.failures, 1000 * throttle.window, 1000 * throttle.ignore, 1000 * throttle.ignore_max
             ),
             icv_from_kg=config.icv_from_kg,
+            most=config.max_registrations,
         )
-        self._registrar = Registrar(settings, secrets.token_bytes)
-        self._ras = RasPort(
-            self._registrar, Lookups(self._directory, self._keys, self._record.budget), self._event
-        )
+        self._registrar = Registrar(settings, secrets.token_bytes, HostCodec())
+        self._lookups = Lookups(self._directory, self._keys, self._record.budget)
+        self._ras = RasPort(self._registrar, self._lookups, self._event)
         await self._keys.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)

@@ -17,6 +17,7 @@ from ras.generator import NO_SERVER, SERVER_ID
 from ras.hostport import split_address
 from ras.keys import SUITES, Suite
 from ras.record import MAX_GATEKEEPERS
+from ras.registrations import MAX_HELD
 
 from ringkey.errors import UserError
 from ringkey.site import files, runtime
@@ -126,7 +127,8 @@ class GatekeeperConfig:
     certificate, private_key: what the gatekeeper shows there; directory: SQLite file; pin_key:
     the key that PINs are sealed under; time_to_live: seconds; suites: names, the ones it accepts;
     alternates: (host, port) of other gatekeepers; icv_from_kg: accept a GRQ signed under Kr
-    (protocol.md section 4, at its end).
+    (protocol.md section 4, at its end); max_registrations: held at a time, further phones are sent
+    to the alternates.
     """
 
     listen: str
@@ -147,6 +149,7 @@ class GatekeeperConfig:
     suites: tuple[str, ...]
     alternates: tuple[tuple[str, int], ...]
     icv_from_kg: bool
+    max_registrations: int
     throttle: Throttle
 
 
@@ -254,6 +257,8 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         suites=suites,
         alternates=_addresses(table, "alternates", MAX_ALTERNATES),
         icv_from_kg=table.flag("icv_from_kg", False),
+        # The default takes 30 MB.  Ten times the largest site that is measured is a mistake.
+        max_registrations=table.integer("max_registrations", MAX_HELD, 1, 1_000_000),
         throttle=Throttle() if throttle is None else _throttle(throttle),
     )
     table.done()
