@@ -24,7 +24,15 @@ class Codec:
         return profile.seal(GCF, answers.gatekeeper_confirm(number, ras, others), elements, suite, key)
 
     def registration_confirm(
-        self, number: int, identifier: str, signalling, life: int, others, elements: dict, suite: Suite, key: bytes
+        self,
+        number: int,
+        identifier: str,
+        signalling,
+        life: int,
+        others,
+        elements: dict,
+        suite: Suite,
+        key: bytes,
     ) -> bytes:
         """Return an RCF's octets; signalling, life, others: as `answers.registration_confirm` takes them."""
         value = answers.registration_confirm(number, identifier, signalling, life, others)

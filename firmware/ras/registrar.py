@@ -134,9 +134,7 @@ class Registrar:
         self._asking = set()  # (source, octets) of the pending
         self._out = []
         self._events = []
-        self._registrations = Registrations(
-            settings, random, self._out, self._events, self._codec
-        )
+        self._registrations = Registrations(settings, random, self._out, self._events, self._codec)
 
     # -- what the gatekeeper tells
 
@@ -339,7 +337,14 @@ class Registrar:
         }
         self._registrations.ask_to_fetch(held, elements)
         answer = self._codec.registration_confirm(
-            value["requestSeqNum"], held.identifier, signalling, life, self.settings.others, elements, held.suite, ka
+            value["requestSeqNum"],
+            held.identifier,
+            signalling,
+            life,
+            self.settings.others,
+            elements,
+            held.suite,
+            ka,
         )
         self._answer(asked.message, asked.source, answer, now)
         self._events.append(("registered", held, old))

@@ -103,7 +103,9 @@ def test_extensions_of_each_length(ext):
 
 
 def test_splices_and_noise_decode_alike():
-    pool = [request(kind, suite, ext) for kind in KINDS for suite in (SHA1, SHA256) for ext in ("12", "1234567")]
+    pool = [
+        request(kind, suite, ext) for kind in KINDS for suite in (SHA1, SHA256) for ext in ("12", "1234567")
+    ]
     shapes = learned(*pool)
     draw = random.Random(6)
     for _ in range(4000):

@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--first", type=int, default=100000, help="first extension (default %(default)s)")
     make.add_argument("--count", type=int, default=1000)
     make.add_argument("--out", type=Path, required=True, help="where the key set goes (mode 0600)")
-    make.add_argument("--csv", type=Path, required=True, help="where EXT,PIN goes, for ringkey extension import")
+    make.add_argument(
+        "--csv", type=Path, required=True, help="where EXT,PIN goes, for ringkey extension import"
+    )
     for name, text in (
         ("register", "each endpoint registers: --window at a time, or --rate a second (open loop)"),
         ("churn", "register, keep alive, leave, mistype the PIN, for --seconds"),
@@ -154,7 +156,13 @@ def show(scenario: str, found: dict[str, Any]) -> None:
             f"{row.get('silence', 0):>10}{row.get('refused', 0):>10}"
         )
     skip = ("seconds", "operations")
-    print(", ".join(f"{k}: {v:.3g}" if isinstance(v, float) else f"{k}: {v}" for k, v in found.items() if k not in skip))
+    print(
+        ", ".join(
+            f"{k}: {v:.3g}" if isinstance(v, float) else f"{k}: {v}"
+            for k, v in found.items()
+            if k not in skip
+        )
+    )
 
 
 if __name__ == "__main__":

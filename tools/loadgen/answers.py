@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ras import profile
 from ras.errors import RemoteProtocolError
-from ras.message import RCF, UNKNOWN, XRS, decode_message, table_of
+from ras.message import KINDS, RCF, decode_message, table_of
 
 Span = tuple[int, int]
 
@@ -57,7 +57,7 @@ class Answers:
 def _learn(octets: bytes) -> Layout | None:
     try:
         message = decode_message(octets)
-        if message.kind in (UNKNOWN, XRS):
+        if message.kind not in KINDS:
             return None
         found = profile.elements(message)
     except (RemoteProtocolError, KeyError):

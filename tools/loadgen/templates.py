@@ -91,7 +91,7 @@ class Requests:
         self._keep: dict[tuple[str, int], Template] = {}
         common: dict[str, tuple[Any, Any, int]] = {
             "number": (*_NUMBERS, 2),
-            "ext": (*(digit * ext_length for digit in _DIGITS), (ext_length + 1) // 2),
+            "ext": (_DIGITS[0] * ext_length, _DIGITS[1] * ext_length, (ext_length + 1) // 2),
             "g": _octets(NONCE),
             "cvm": _octets(CVM),
             "re": _octets(NONCE),
@@ -105,9 +105,7 @@ class Requests:
         octets = self._common(template, number, ext, g, cvm, re)
         return self._sign(octets, template.icv, ka)
 
-    def rrq(
-        self, number: int, ext: str, g: bytes, cvm: bytes, re: bytes, rg: bytes, ka: bytes
-    ) -> bytearray:
+    def rrq(self, number: int, ext: str, g: bytes, cvm: bytes, re: bytes, rg: bytes, ka: bytes) -> bytearray:
         """Return a full RRQ."""
         template = self._rrq
         octets = self._common(template, number, ext, g, cvm, re)
@@ -184,16 +182,12 @@ class Requests:
         return value, {profile.G: fields["g"], profile.CVM_ID: fields["cvm"], profile.RE: fields["re"]}
 
     def _rrq_value(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[int, bytes]]:
-        value = build.registration_request(
-            fields["number"], fields["ext"], self._ras, self._ras, self._life
-        )
+        value = build.registration_request(fields["number"], fields["ext"], self._ras, self._ras, self._life)
         elements = self._grq_value(fields)[1]
         return value, {**elements, profile.RG: fields["rg"]}
 
     def _keep_alive_value(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[int, bytes]]:
-        value = build.keep_alive(
-            fields["number"], fields["identifier"], self._ras, self._ras, self._life
-        )
+        value = build.keep_alive(fields["number"], fields["identifier"], self._ras, self._ras, self._life)
         return value, {profile.RE: fields["re"], profile.RG: fields["rg"]}
 
     def _urq_value(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[int, bytes]]:

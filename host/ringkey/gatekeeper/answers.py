@@ -80,6 +80,28 @@ def parse_key(body: bytes, g: bytes) -> Found:
     return Found(_octets(content, "kg", suite.key), suite, _octets(content, "cvm", CVM))
 
 
+def parse_keys(body: bytes, wanted: list[bytes]) -> list[Found | Refused | None]:
+    """Return what the answer has for each g of `wanted`, in order; None for a refusal without a code.
+
+    Raises BadAnswerError where the answer is another one's, or none.
+    """
+    content = _content(body)
+    suite = _suite(content)
+    entries = content.get("keys")
+    if not isinstance(entries, list) or len(entries) != len(wanted):
+        raise BadAnswerError("its answer's 'keys' is not a list of as many as were asked for")
+    return [_entry(entry, g, suite) for entry, g in zip(entries, wanted, strict=True)]
+
+
+def _entry(entry: Any, g: bytes, suite: Suite) -> Found | Refused | None:
+    if not isinstance(entry, dict) or not compare_digest(_octets(entry, "g", NONCE), g):
+        raise BadAnswerError("it answers with a key for another g")
+    if "error" in entry:
+        code = entry["error"]
+        return Refused(code) if isinstance(code, str) and _CODE.fullmatch(code) else None
+    return Found(_octets(entry, "kg", suite.key), suite, _octets(entry, "cvm", CVM))
+
+
 def parse_status(body: bytes) -> Status:
     """Return the Status in the answer; raises BadAnswerError."""
     content = _content(body)

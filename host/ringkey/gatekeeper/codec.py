@@ -127,7 +127,13 @@ class _Template:
     """An answer's octets with the icv zero, and where in it the rest goes."""
 
     def __init__(
-        self, octets: bytes, number: _Span, text: _Span | None, elements: dict[int, _Span], icv: _Span, name: str
+        self,
+        octets: bytes,
+        number: _Span,
+        text: _Span | None,
+        elements: dict[int, _Span],
+        icv: _Span,
+        name: str,
     ) -> None:
         self._octets = octets
         self._number = number

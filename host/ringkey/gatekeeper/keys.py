@@ -8,6 +8,7 @@ server revokes is dropped, and refused from then on whoever is asked (changes.py
 
 import asyncio
 import hmac
+import json
 import random
 import ssl
 import time
@@ -30,10 +31,12 @@ from ringkey.gatekeeper.answers import (
     Status,
     Unavailable,
     parse_key,
+    parse_keys,
     parse_refusal,
     parse_status,
     together,
 )
+from ringkey.gatekeeper.batches import Batches
 from ringkey.gatekeeper.changes import Follower
 from ringkey.gatekeeper.client_tls import reason
 
@@ -43,15 +46,13 @@ MAX_KEYS = 20_000
 # Seconds until a cached key is asked for again, where a key server answers: how long one that was
 # revoked may still be taken for good by a gatekeeper that nobody has told.
 FRESH = 60.0
-# The same while the stream of changes of every key server is open, and says within a second what was
-# revoked.  What it does not say, such as that this gatekeeper may no longer ask for an extension, is
-# then known this much later.
-FOLLOWED = 600.0
 # Seconds.  A phone asks again after 2; an answer after that comes too late to be of use.
 CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
 # Connections to a key server.  HTTP/1.1 has one request at a time on each.
 CONNECTIONS = 4
+# Keys asked for in one request: their answer, 200 octets each, is within MAX_ANSWER.
+MAX_TOGETHER = 64
 # Seconds between questions for the status: how soon a new check value of Km is known.
 REFRESH = 60.0
 # The same while the stream of changes of every key server is open, and says within a second what was
@@ -105,6 +106,7 @@ class KeyClient:
         self._keys = keys
         self._log = log.get("ringkey.gatekeeper.keys")
         self._cache: OrderedDict[_Key, tuple[float, Found]] = OrderedDict()
+        self._batches = Batches(self._ask_key, self._ask_keys, CONNECTIONS, MAX_TOGETHER)
         self._running: dict[_Key, asyncio.Task[Outcome]] = {}
         self._revoked: set[bytes] = set()
         self._statuses: dict[str, Status] = {}
@@ -168,6 +170,7 @@ class KeyClient:
             tasks.append(self._watching)
         for task in tasks:
             task.cancel()
+        await self._batches.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._cache.clear()
         if self._session is not None:
@@ -203,10 +206,8 @@ class KeyClient:
         if entry is None:
             return None
         asked, found = entry
-        if self.ready.is_set():
-            age = time.monotonic() - asked
-            if age > FRESH and (age > FOLLOWED or self.following < len(self._servers)):
-                return None
+        if self.ready.is_set() and time.monotonic() - asked > FRESH:
+            return None
         self._cache.move_to_end((g, ext, cvm))
         return found
 
@@ -247,10 +248,7 @@ class KeyClient:
         self.lookups += 1
         outcome: Outcome = Unavailable("no key server answered a moment ago")
         if time.monotonic() >= self._quiet_until:
-            query = {"g": g.hex(), "ext": ext}
-            if cvm is not None:
-                query["cvm"] = cvm.hex()
-            outcome = await self._ask("/keys/kkg.json", query, lambda body: parse_key(body, g))
+            outcome = await self._batches.ask(key)
         if isinstance(outcome, Found) and cvm not in (None, outcome.cvm):
             # A key server that does not know of generations yet; this one is not what was asked for.
             outcome = Refused("not-issued")
@@ -268,6 +266,26 @@ class KeyClient:
         elif key in self._cache:
             return self._cache[key][1]
         return outcome
+
+    async def _ask_key(self, key: _Key) -> Outcome:
+        """Ask for one key, all key servers in turn."""
+        if time.monotonic() < self._quiet_until:  # since it began to wait
+            return Unavailable("no key server answered a moment ago")
+        return await self._ask("/keys/kkg.json", _query(key), lambda body: parse_key(body, key[0]))
+
+    async def _ask_keys(self, keys: list[_Key]) -> list[Outcome | None]:
+        """Ask the key server that answered last for many; None for each that is to be asked for singly."""
+        alone: list[Outcome | None] = [None] * len(keys)
+        body = json.dumps({"keys": [_query(key) for key in keys]}).encode()
+        try:
+            url = self._resolve(self._servers[self._current]) + "/keys/lookup.json"
+            status, octets = await self._get(url, {}, body)
+            found = parse_keys(octets, [key[0] for key in keys]) if status == 200 else alone
+        except (UserError, aiohttp.ClientError, BadAnswerError, OSError, TimeoutError):
+            return alone  # which finds out what it is, and asks the others
+        # Another one with the same seed may have issued it.
+        several = len(self._servers) > 1
+        return [None if several and one == Refused("not-issued") else one for one in found]
 
     async def _vouched(self, found: Found) -> bool:
         """Tell whether the key comes from a Km that the key server says is in use."""
@@ -314,8 +332,12 @@ class KeyClient:
         self._again.set()
         return Unavailable("; ".join(reasons))
 
-    async def _get(self, url: str, query: dict[str, str]) -> tuple[int, bytes]:
-        async with self._open_session().get(url, params=query, allow_redirects=False) as response:
+    async def _get(self, url: str, query: dict[str, str], send: bytes | None = None) -> tuple[int, bytes]:
+        """Return HTTP status and body of a GET, or of a POST of the JSON in `send`."""
+        method, headers = ("GET", {}) if send is None else ("POST", {"Content-Type": "application/json"})
+        async with self._open_session().request(
+            method, url, params=query, data=send, headers=headers, allow_redirects=False
+        ) as response:
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -419,6 +441,12 @@ class KeyClient:
         self._log.info("keys_revoked", count=len(new))
         if self._on_revoked is not None:
             self._on_revoked(new)
+
+
+def _query(key: _Key) -> dict[str, str]:
+    g, ext, cvm = key
+    query = {"g": g.hex(), "ext": ext}
+    return query if cvm is None else {**query, "cvm": cvm.hex()}
 
 
 async def _close_later(session: aiohttp.ClientSession) -> None:

@@ -67,7 +67,9 @@ class Lookups:
 
     def _tell(self, ext: str, outcome: Outcome, *, known: bool) -> None:
         if isinstance(outcome, Found):
-            self._log.info("key_fetched", ext=ext, cvm=outcome.cvm.hex(), suite=outcome.suite.name, known=known)
+            self._log.info(
+                "key_fetched", ext=ext, cvm=outcome.cvm.hex(), suite=outcome.suite.name, known=known
+            )
         elif isinstance(outcome, Refused):
             self._log.warning("key_refused", ext=ext, code=outcome.code)
         else:

@@ -16,19 +16,20 @@ _CODES = {
     profile.REVOKED: "key revoked",
     profile.SUITE_REFUSED: "suite refused",
 }
-# Lines a second that nobody needs a key to cause: whoever floods the port shall not fill the disk.
-# Enough for 20 phones a second that log in; what the rest did is in the counts.
+# Lines a second that nobody needs a key to cause, unless the site sets another number: whoever floods
+# the port shall not fill the disk.  Enough for 20 phones a second that log in; what the rest did is in
+# the counts.
 MAX_LINES = 100
 _STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped"})
-# Lines a second about phones that have proved their key.  A line takes half as long as a whole
-# registration: a site that gets its power back would wait for its log.
-MAX_PHONE_LINES = 200
+# How many times as many about phones that have proved their key.  Not all of them: a line takes as
+# long as a whole registration, and a site that gets its power back would wait for its log.
+_PHONES = 2
 
 
 class Budget:
     """How many lines a second may still be written about strangers, or about `whom`."""
 
-    def __init__(self, lines: int = 0, whom: str = "strangers") -> None:
+    def __init__(self, lines: int = MAX_LINES, whom: str = "strangers") -> None:
         self._log = log.get("ringkey.gatekeeper")
         self._most = lines
         self._whom = whom
@@ -38,7 +39,7 @@ class Budget:
     def allows(self) -> bool:
         """Tell whether one more line may be written now, and count it."""
         second = int(time.monotonic())
-        most = self._most or MAX_LINES
+        most = self._most
         if second != self._second:
             if self._lines > most:
                 self._log.warning("lines_left_out", lines=self._lines - most, about=self._whom)
@@ -50,13 +51,13 @@ class Budget:
 class Record:
     """Writes events to the log, and counts them by name in `counts`.
 
-    budget: for other lines that a stranger can cause.
+    lines: a second, that strangers may cause; budget: for other lines of that kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lines: int = MAX_LINES) -> None:
         self._log = log.get("ringkey.gatekeeper")
-        self.budget = Budget()
-        self._phones = Budget(MAX_PHONE_LINES, "phones")
+        self.budget = Budget(lines)
+        self._phones = Budget(_PHONES * lines, "phones")
         self.counts: dict[str, int] = {}
 
     def event(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:

@@ -47,7 +47,7 @@ class GatekeeperService:
         self._config = config
         self._site = site
         self._log = log.get("ringkey.gatekeeper")
-        self._record = Record()
+        self._record = Record(config.log_lines)
         self._directory: Directory | None = None
         self._lookups: Lookups | None = None
         self._registrar: Registrar | None = None

@@ -15,7 +15,7 @@ from typing import Any
 
 from ras import aper
 from ras.errors import RemoteProtocolError
-from ras.message import KINDS, UNKNOWN, XRS, Message, decode_message, table_of
+from ras.message import KINDS, Message, decode_message, table_of
 from ras.per import Reader
 
 # Shapes kept: a dozen for each firmware of phone (EXTs of several lengths, keep-alives, log-outs).
@@ -58,7 +58,7 @@ class Shapes:
 
     def learn(self, message: Message) -> None:
         """Learn from a message that came in and was found genuine."""
-        if isinstance(message, Shaped) or message.kind in (UNKNOWN, XRS):
+        if isinstance(message, Shaped) or message.kind not in KINDS:
             return
         shapes = self._by_length.get(len(message.octets), [])
         if self._count >= MAX_SHAPES:
@@ -275,4 +275,3 @@ class _Walk:
 _DIGITS = "#*,0123456789"
 # A hex digit of the coded text -> the character; those beyond the alphabet are not covered.
 _NIBBLES = str.maketrans("0123456789abcdef", _DIGITS + "???")
-

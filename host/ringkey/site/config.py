@@ -128,7 +128,7 @@ class GatekeeperConfig:
     the key that PINs are sealed under; time_to_live: seconds; suites: names, the ones it accepts;
     alternates: (host, port) of other gatekeepers; icv_from_kg: accept a GRQ signed under Kr
     (protocol.md section 4, at its end); max_registrations: held at a time, further phones are sent
-    to the alternates.
+    to the alternates; log_lines: a second, that strangers may cause, and phones twice as many.
     """
 
     listen: str
@@ -150,6 +150,7 @@ class GatekeeperConfig:
     alternates: tuple[tuple[str, int], ...]
     icv_from_kg: bool
     max_registrations: int
+    log_lines: int
     throttle: Throttle
 
 
@@ -259,6 +260,8 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         icv_from_kg=table.flag("icv_from_kg", False),
         # The default takes 30 MB.  Ten times the largest site that is measured is a mistake.
         max_registrations=table.integer("max_registrations", MAX_HELD, 1, 1_000_000),
+        # 100: see gatekeeper/record.py.  Ten thousand lines are more than a second has room for.
+        log_lines=table.integer("log_lines", 100, 0, 10_000),
         throttle=Throttle() if throttle is None else _throttle(throttle),
     )
     table.done()
