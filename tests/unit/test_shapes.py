@@ -16,7 +16,7 @@ RAS = ("192.0.2.7", 40000)
 IDENTIFIER = "0123456789abcdef"
 
 
-def request(kind, suite=SHA256, ext="100001", number=7, life=300, ras=RAS, identifier=IDENTIFIER):
+def request(kind, suite=SHA256, ext="100001", number=7, life=300, ras=RAS, identifier=IDENTIFIER):  # noqa: PLR0917 - as many as the message has fields
     """Return the octets of a request as a phone sends it, with random g, Re, Rg and key."""
     values = {
         "GRQ": lambda: build.gatekeeper_request(number, ext, ras),

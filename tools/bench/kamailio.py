@@ -1,4 +1,4 @@
-"""Kamailio as the peer of bench/gatekeeper.py: digest authentication from SQLite, locations in memory, driven by sipp."""
+"""Kamailio as the peer of bench/gatekeeper.py: digest from SQLite, locations in memory, driven by sipp."""
 
 import csv
 import os
@@ -226,7 +226,8 @@ def _fill(database: Path, users: dict[str, str]) -> None:
 def _answers(port: int) -> bool:
     """Tell whether it answers a request that it does not take."""
     request = (
-        f"OPTIONS sip:bench SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{{0}};branch=z9hG4bKx{time.monotonic_ns()}\r\n"
+        "OPTIONS sip:bench SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:{{0}};branch=z9hG4bKx{time.monotonic_ns()}\r\n"
         "From: <sip:a@bench>;tag=1\r\nTo: <sip:a@bench>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n"
         "Content-Length: 0\r\n\r\n"
     )

@@ -38,7 +38,7 @@ class Keys:
     ka: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, ext: str, pin: str, suite: Suite, g: bytes, kg: bytes, cvm: bytes) -> "Keys":
+    def of(cls, ext: str, pin: str, suite: Suite, g: bytes, kg: bytes, cvm: bytes) -> "Keys":  # noqa: PLR0917 - as many as the message has fields
         """Return the keys with Ka derived from Kg and the PIN."""
         return cls(ext, pin, suite, g, kg, cvm, authentication_key(suite, kg, pin))
 

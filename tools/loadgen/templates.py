@@ -99,13 +99,13 @@ class Requests:
         self._grq = Template(GRQ, suite, self._grq_value, common)
         self._rrq = Template(RRQ, suite, self._rrq_value, {**common, "rg": _octets(NONCE)})
 
-    def grq(self, number: int, ext: str, g: bytes, cvm: bytes, re: bytes, ka: bytes) -> bytearray:
+    def grq(self, number: int, ext: str, g: bytes, cvm: bytes, re: bytes, ka: bytes) -> bytearray:  # noqa: PLR0917 - as many as the message has fields
         """Return a GRQ."""
         template = self._grq
         octets = self._common(template, number, ext, g, cvm, re)
         return self._sign(octets, template.icv, ka)
 
-    def rrq(self, number: int, ext: str, g: bytes, cvm: bytes, re: bytes, rg: bytes, ka: bytes) -> bytearray:
+    def rrq(self, number: int, ext: str, g: bytes, cvm: bytes, re: bytes, rg: bytes, ka: bytes) -> bytearray:  # noqa: PLR0917 - as many as the message has fields
         """Return a full RRQ."""
         template = self._rrq
         octets = self._common(template, number, ext, g, cvm, re)
@@ -121,7 +121,7 @@ class Requests:
         """Return a URQ."""
         return self._of_registration(URQ, number, identifier, re, rg, ka)
 
-    def _common(
+    def _common(  # noqa: PLR0917 - as many as the message has fields
         self, template: Template, number: int, ext: str, g: bytes, cvm: bytes, re: bytes
     ) -> bytearray:
         octets = bytearray(template.octets)
@@ -143,7 +143,7 @@ class Requests:
         octets[begin:end] = hmac.digest(ka, octets, self._hash)[: end - begin]
         return octets
 
-    def _of_registration(
+    def _of_registration(  # noqa: PLR0917 - as many as the message has fields
         self, kind: str, number: int, identifier: bytes, re: bytes, rg: bytes, ka: bytes
     ) -> bytearray:
         template = self._keep.get((kind, len(identifier)))

@@ -82,8 +82,9 @@ class KeyClient:
     servers: base URLs, "https://host:port", in order of preference, 1 or more; tls: a context with
     the gatekeeper's certificate (see client_tls.py); resolve: turns a base URL into the one to use now,
     and may raise UserError; on_status: told of each Status that is new, and None when the last key
-    server has gone; on_revoked: told of g that were revoked; keys: how many to keep, MAX_KEYS at the least.  ready: an Event, set while a key server
-    answers; tried: set once the first answer or failure is there; lookups: questions asked for keys.
+    server has gone; on_revoked: told of g that were revoked; keys: how many to keep, MAX_KEYS at the
+    least.  ready: an Event, set while a key server answers; tried: set once the first answer or failure
+    is there; lookups: questions asked for keys.
     """
 
     def __init__(
@@ -244,7 +245,7 @@ class KeyClient:
     # What is behind it
 
     async def _look_up(self, key: _Key) -> Outcome:
-        g, ext, cvm = key
+        g, _, cvm = key
         self.lookups += 1
         outcome: Outcome = Unavailable("no key server answered a moment ago")
         if time.monotonic() >= self._quiet_until:

@@ -133,7 +133,7 @@ class _Walk:
         found: Callable[[bytes], Values | None] = space["values"]
         return found
 
-    def value(self, kind: tuple[Any, ...]) -> str:
+    def value(self, kind: tuple[Any, ...]) -> str:  # noqa: PLR0911 - one for each type of value
         """Return the expression of the value of type `kind` that the reader is at."""
         k, reader = kind[0], self._reader
         if k == aper.LATER:
