@@ -88,6 +88,26 @@ test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
 bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs nginx and ab), on 127.0.0.1
 	@PYTHONPATH=tools $(BIN)/python tools/bench/keyserver.py $(BENCH_ARGS)
 
+.PHONY: bench-gatekeeper
+bench-gatekeeper: $(VENV)/.dev ## Measure the gatekeeper at 1,000 to 100,000 endpoints, beside Kamailio where it is
+	@PYTHONPATH=tools $(BIN)/python tools/bench/gatekeeper.py $(BENCH_ARGS)
+
+.PHONY: storm-gatekeeper
+storm-gatekeeper: $(VENV)/.dev ## Let 5,000 phones register at once, with 5 % loss
+	@PYTHONPATH=tools $(BIN)/python tools/bench/storm.py $(BENCH_ARGS)
+
+MINUTES ?= 20
+
+.PHONY: soak-gatekeeper
+soak-gatekeeper: $(VENV)/.dev ## Soak the gatekeeper with 2,000 phones: [MINUTES=20]
+	@mkdir -p build
+	@PYTHONPATH=tools $(BIN)/python tools/bench/soak.py --minutes $(MINUTES) \
+		--json build/soak.json --svg build/soak.svg $(BENCH_ARGS)
+
+.PHONY: loadgen
+loadgen: $(VENV)/.dev ## Simulate endpoints against a running gatekeeper: ARGS='--help' has examples
+	@PYTHONPATH=tools $(BIN)/python -m loadgen $(or $(ARGS),--help)
+
 .PHONY: test-long
 test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate (half an hour)
 	@RINGKEY_LONG=1 $(BIN)/python -m pytest -s --timeout 3600 $(LONG) $(PYTEST_ARGS)

@@ -11,6 +11,8 @@ from ras.keys import Suite
 from ras.message import Message
 from ras.oids import H225_V6
 
+_TOO_LONG = "an answer would be over 1.5 times its request"
+
 
 def gatekeeper_confirm(number: int, ras: "tuple[str, int]", others: "tuple[tuple[str, int], ...]") -> dict:
     """Return a GCF's value; ras: where this gatekeeper hears RAS; others: its alternates."""
@@ -63,6 +65,21 @@ def registration_reject(number: int, reason: str) -> dict:
     }
 
 
+def within(request: Message, others: "tuple[tuple[str, int], ...]", make) -> bytes:  # noqa: ANN001
+    """Return make(others), with as many of the alternates, first ones first, as have room.
+
+    Raises RemoteProtocolError where not even the answer without any has.
+    """
+    most = 3 * len(request.octets) // 2
+    while True:
+        octets = make(others)
+        if len(octets) <= most:
+            return octets
+        if not others:
+            raise RemoteProtocolError(_TOO_LONG)
+        others = others[:-1]
+
+
 def seal_for(
     request: Message,
     kind: str,
@@ -87,7 +104,7 @@ def _drop_alternate(value: dict) -> None:
     info = value.get("altGKInfo", value)
     others = info.get("alternateGatekeeper")
     if not others:
-        raise RemoteProtocolError("an answer would be over 1.5 times its request")
+        raise RemoteProtocolError(_TOO_LONG)
     others.pop()
     if not others:
         value.pop("altGKInfo", None)

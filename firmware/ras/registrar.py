@@ -17,6 +17,7 @@ Source: the seed, figure 4, steps 60 to 67; protocol.md sections 4 and 5.
 
 from ras import answers, profile, refusals
 from ras.attempts import Attempts
+from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
@@ -35,7 +36,6 @@ from ras.message import (
     URQ,
     XRS,
     Message,
-    decode_message,
     verify,
 )
 from ras.noise import Noise
@@ -64,7 +64,7 @@ class Settings:
     (host, port) by which that source reaches this gatekeeper; suites: names allowed;
     time_to_live: s; others: alternate gatekeepers; throttle: a Throttle; icv_from_kg: take
     a GRQ that is signed with Kr, too, which proves Kg but not the PIN (section 4, at its
-    end: the RRQ still has to prove it); noise: a Noise.
+    end: the RRQ still has to prove it); noise: a Noise; most: registrations held at a time.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Settings:
         throttle=None,
         icv_from_kg=False,
         noise=None,
+        most=MAX_HELD,
     ) -> None:
         self.addresses = addresses
         self.suites = suites
@@ -84,13 +85,15 @@ class Settings:
         self.throttle = throttle if throttle is not None else Throttle()
         self.icv_from_kg = icv_from_kg
         self.noise = noise if noise is not None else Noise()
+        self.most = most
 
 
 class Registrar:
-    """The machine.  random: `random(n) -> bytes` that nobody can predict."""
+    """The machine.  random: `random(n) -> bytes` that nobody can predict; codec: a Codec, or one like it."""
 
-    def __init__(self, settings: Settings, random) -> None:
+    def __init__(self, settings: Settings, random, codec: "Codec | None" = None) -> None:
         self.settings = settings
+        self._codec = codec if codec is not None else Codec()
         self._random = random
         self.rg_key = random(32)
         self.news = None  # a list of (kind, Re, source, octets), where somebody keeps them (kept.py)
@@ -104,7 +107,7 @@ class Registrar:
         self._servers = ()
         self._out = []
         self._events = []
-        self._registrations = Registrations(settings, random, self._out, self._events)
+        self._registrations = Registrations(settings, random, self._out, self._events, self._codec)
 
     # -- what the gatekeeper tells
 
@@ -182,7 +185,7 @@ class Registrar:
                 self._out.append((answer, source))
             return
         try:
-            message = decode_message(data)
+            message = self._codec.decode(data)
             login = message.kind == GRQ or (message.kind == RRQ and not message.value.get("keepAlive"))
             if message.kind in (GRQ, RRQ) and refusals.is_plain(message):
                 self._refuse_plain(message, source, now)
@@ -301,6 +304,7 @@ class Registrar:
         if lookup.code:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
+        self._codec.verified(message)
         self._nonces[message.kind].put(found[profile.RE], True, now)
         if self.news is not None:
             self.news.append((message.kind, found[profile.RE], asked.source, message.octets))
@@ -318,16 +322,20 @@ class Registrar:
 
     def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
-        value = answers.gatekeeper_confirm(asked.message.value["requestSeqNum"], ras, self.settings.others)
+        number = asked.message.value["requestSeqNum"]
         elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
-        octets = answers.seal_for(asked.message, _GCF, value, elements, asked.suite, ka)
+        octets = answers.within(
+            asked.message,
+            self.settings.others,
+            lambda others: self._codec.gatekeeper_confirm(number, ras, others, elements, asked.suite, ka),
+        )
         self._answer(asked.message, asked.source, octets, now)
         self._events.append(("confirmed", asked.source, asked.ext))
 
     def _register(self, asked: Asked, ka: bytes, lookup: Lookup, now: int) -> None:
         found, value = asked.found, asked.message.value
         old = self._registrations.of(asked.ext)
-        if old is None and len(self._registrations) >= MAX_HELD:
+        if old is None and len(self._registrations) >= self.settings.most:
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(others=self.settings.others), now, ka)
             return
         held = Held(self._random(8).hex(), asked.ext, found[profile.G], asked.suite, asked.source)
@@ -338,16 +346,26 @@ class Registrar:
         held.ks = session_key(asked.suite, lookup.kg, lookup.pin, found[profile.RE], held.rg)
         life = self._registrations.life(value)
         _, signalling = self.settings.addresses(asked.source[0])
-        answer = answers.registration_confirm(
-            value["requestSeqNum"], held.identifier, signalling, life, self.settings.others
-        )
         elements = {
             profile.RE: found[profile.RE],
             profile.RG: held.rg,
             profile.SID: bytes.fromhex(held.sid),
         }
         self._registrations.ask_to_fetch(held, elements)
-        octets = answers.seal_for(asked.message, RCF, answer, elements, held.suite, ka)
+        octets = answers.within(
+            asked.message,
+            self.settings.others,
+            lambda others: self._codec.registration_confirm(
+                value["requestSeqNum"],
+                held.identifier,
+                signalling,
+                life,
+                others,
+                elements,
+                held.suite,
+                ka,
+            ),
+        )
         if old is not None:
             self._registrations.replace(old, found[profile.G], asked.source, now)
         self._registrations.add(held, life, now)

@@ -6,13 +6,14 @@ Without I/O.  Times are milliseconds.  protocol.md sections 4 and 7.
 import heapq
 
 from ras import answers, build, profile
+from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.keys import Suite
-from ras.message import RCF, RRQ, UCF, URQ, Message, verify
+from ras.message import RRQ, URQ, Message, verify
 from ras.tables import REGISTRATION, Machine
 
-# Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
+# The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
 MAX_HELD = const(20000)
 _GRACE = const(10000)  # ms after the promised life before a registration is dropped
 _TRIES = const(3)
@@ -47,14 +48,15 @@ class Held:
 class Registrations:
     """All of them.  out: list that datagrams (octets, address) are put into; events: list
     for ("refreshed", Held) and ("ended", Held, reason).  outdated: check values of Km that
-    are being replaced.
+    are being replaced.  codec: as the registrar has.
     """
 
-    def __init__(self, settings, random, out: list, events: list) -> None:
+    def __init__(self, settings, random, out: list, events: list, codec: Codec) -> None:
         self._settings = settings
         self._random = random
         self._out = out
         self._events = events
+        self._codec = codec
         self.outdated = ()
         self._by_identifier = {}
         self._by_ext = {}
@@ -149,10 +151,11 @@ class Registrations:
         if not held.machine.allows(event):
             raise RemoteProtocolError("%s: the registration is ending" % message.kind)
         held.heard = counter
+        self._codec.verified(message)
         number = message.value["requestSeqNum"]
         elements = {profile.RE: found[profile.RE], profile.RG: held.rg}
         if event == "leave":
-            answer = profile.seal(UCF, build.unregistration_confirm(number), elements, held.suite, held.ka)
+            answer = self._codec.unregistration_confirm(number, elements, held.suite, held.ka)
             self._end(held, "leave", "logged out")
             return answer
         held.machine.feed("refresh")
@@ -161,9 +164,14 @@ class Registrations:
         held.expires = now + 1000 * life + _GRACE
         self.ask_to_fetch(held, elements)
         _, signalling = self._settings.addresses(source[0])
-        value = answers.registration_confirm(number, held.identifier, signalling, life, self._settings.others)
         self._events.append(("refreshed", held))
-        return answers.seal_for(message, RCF, value, elements, held.suite, held.ka)
+        return answers.within(
+            message,
+            self._settings.others,
+            lambda others: self._codec.registration_confirm(
+                number, held.identifier, signalling, life, others, elements, held.suite, held.ka
+            ),
+        )
 
     def ask_to_fetch(self, held: Held, elements: dict) -> None:
         """Add to an RCF's elements that new keys are to be fetched soon, where they are."""

@@ -58,7 +58,8 @@ ROOMS = {
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography", "sqlalchemy"),
     "tools": (
-        *("ringkey", "ras", "bench", "harness", "heapmeter", "image", "flashing", STANDARD, "serial"),
+        *("ringkey", "ras", "bench", "harness", "heapmeter", "image", "flashing", "loadgen", STANDARD),
+        "serial",
         "flash_board",
     ),
     "tools/image": (
@@ -66,6 +67,7 @@ ROOMS = {
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),
     ),
     "tools/flashing": ("ringkey.errors", "image", "flashing", STANDARD, "esptool", "serial"),
+    "tools/loadgen": ("ringkey.site", "ras", "loadgen", STANDARD),
     "tools/heapmeter/onboard": MICROPYTHON,
 }
 

@@ -4,6 +4,7 @@ The command line and the gatekeeper open the same file; a change made by one is 
 the other's next `get`.
 """
 
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -97,6 +98,7 @@ class Directory:
         self._engine = engine
         self._path = path
         self._sealer = sealer
+        self._watch: sqlite3.Connection | None = None
 
     @classmethod
     def open(cls, path: Path, key_path: Path, patience: float = PATIENCE) -> Self:
@@ -119,12 +121,23 @@ class Directory:
     def close(self) -> None:
         """Close the database; the directory is of no use after that."""
         self._engine.dispose()
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def version(self) -> int:
+        """Return a number that is another one after each change, by whatever process."""
+        # A connection of its own: to one that writes, its own commits are no change.
+        with translated(KIND, self._path):
+            if self._watch is None:
+                self._watch = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None)
+            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
     def get(self, ext: str) -> Extension | None:
         """Return the extension, enabled or not, or None.

@@ -39,6 +39,7 @@ from ringkey.gatekeeper.batches import Batch, Batches
 from ringkey.gatekeeper.changes import Follower
 from ringkey.gatekeeper.client_tls import reason
 from ringkey.gatekeeper.key_cache import Key, KeyCache, KeyListener
+from ringkey.gatekeeper.key_session import close_later, new_session
 
 # Entries of the cache, some 500 octets each: a site of 10,000 phones, each with an old key and a
 # new one while Km is being replaced.  Beyond it the key that was not used for longest goes.
@@ -47,12 +48,15 @@ MAX_KEYS = 20_000
 # revoked may still be taken for good by a gatekeeper that nobody has told.
 FRESH = 60.0
 # Seconds.  A phone asks again after 2; an answer after that comes too late to be of use.
-CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
 # Connections to a key server.  HTTP/1.1 has one request at a time on each.
 CONNECTIONS = 4
 # Seconds between questions for the status: how soon a new check value of Km is known.
 REFRESH = 60.0
+# The same while the stream of changes of every key server is open, and says within a second what was
+# revoked.  What it does not say, such as that this gatekeeper may no longer ask for an extension, is
+# then known this much later.
+FOLLOWED = 600.0
 # Seconds between tries while no key server answers: the first, and the longest it grows to.
 RETRY_FIRST = 0.5
 RETRY_LAST = 30.0
@@ -78,7 +82,8 @@ class KeyClient:
     gatekeeper's certificate (see client_tls.py); resolve: turns a base URL into the one to use now, and may
     raise UserError; on_status: told of each Status that is new, and None when the last key server has gone;
     on_revoked: told of g that were revoked; on_key: see KeyCache; on_statuses: told what each key server
-    said last.  ready: an Event, set while a key server answers; tried: set once the first answer or failure
+    said last; keys: how many to keep, MAX_KEYS at the least.
+    ready: an Event, set while a key server answers; tried: set once the first answer or failure
     is there; lookups: questions asked for keys.
     """
 
@@ -92,6 +97,7 @@ class KeyClient:
         on_revoked: RevokedListener | None = None,
         on_key: KeyListener | None = None,
         on_statuses: StatusesListener | None = None,
+        keys: int = 0,
     ) -> None:
         if not servers:
             raise ValueError("no key server")
@@ -102,7 +108,7 @@ class KeyClient:
         self._on_revoked = on_revoked
         self._log = log.get("ringkey.gatekeeper.keys")
         self._on_statuses = on_statuses
-        self._cache = KeyCache(MAX_KEYS, on_key)
+        self._cache = KeyCache(max(MAX_KEYS, keys), on_key)
         self._running: dict[Key, asyncio.Task[Outcome]] = {}
         self._revoked: set[bytes] = set()
         self._statuses: dict[str, Status] = {}
@@ -154,18 +160,8 @@ class KeyClient:
             self._following.append(asyncio.create_task(follower.run(), name="key server changes"))
 
     def _new_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=self._tls,
-                # One more of each server is its stream of changes.
-                limit=CONNECTIONS + len(self._servers),
-                keepalive_timeout=2 * REFRESH,
-            ),
-            timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # MAX_ANSWER shall bound what is kept, not what is sent
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-        )
+        # One more of each server is its stream of changes.
+        return new_session(self._tls, CONNECTIONS + len(self._servers), ANSWER_TIMEOUT)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -195,7 +191,9 @@ class KeyClient:
         for follower in self._followers:
             follower.reconnect()
         # What the old one still asks is over after ANSWER_TIMEOUT at the latest.
-        closing = asyncio.get_running_loop().create_task(_close_later(old), name="old key session")
+        closing = asyncio.get_running_loop().create_task(
+            close_later(old, ANSWER_TIMEOUT), name="old key session"
+        )
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
@@ -439,10 +437,3 @@ class KeyClient:
         self._log.info("keys_revoked", count=len(new))
         if self._on_revoked is not None:
             self._on_revoked(new)
-
-
-async def _close_later(session: aiohttp.ClientSession) -> None:
-    try:
-        await asyncio.sleep(ANSWER_TIMEOUT)
-    finally:
-        await session.close()

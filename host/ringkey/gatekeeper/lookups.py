@@ -10,9 +10,10 @@ from ras.lookups import Lookup
 
 from ringkey import log
 from ringkey.gatekeeper.answers import Found, Outcome, Refused, Unavailable
-from ringkey.gatekeeper.directory import Directory, Extension
+from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.errors import DirectoryError
 from ringkey.gatekeeper.keys import KeyClient
+from ringkey.gatekeeper.pins import Pins
 from ringkey.gatekeeper.record import Budget
 
 # What the key server's refusals are to a phone (protocol.md section 6).  Every other one, such as
@@ -27,10 +28,14 @@ class Lookups:
     """Answers ("lookup", …) events of `ras.registrar`; raises nothing."""
 
     def __init__(self, directory: Directory, keys: KeyClient, budget: Budget) -> None:
-        self._directory = directory
+        self._pins = Pins(directory)
         self._keys = keys
         self._budget = budget
         self._log = log.get("ringkey.gatekeeper.lookups")
+
+    def close(self) -> None:
+        """Forget every PIN."""
+        self._pins.close()
 
     def at_once(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup | None:
         """Return the answer where it is in memory, else None: then `ask`."""
@@ -43,34 +48,29 @@ class Lookups:
 
     def _answer(self, ext: str, outcome: Outcome, *, fetched: bool) -> Lookup:
         try:
-            extension = self._directory.get(ext)
+            pin = self._pins.get(ext)
         except DirectoryError as error:
             if self._budget.allows():
                 self._log.error("directory_failed", ext=ext, reason=error.what, next_step=error.next_step)
             return Lookup(available=False)
-        known = extension is not None and extension.enabled
-        if self._budget.allows():
-            self._tell(ext, outcome, known=known, fetched=fetched)
+        known = pin is not None
+        # From memory it happens twice for each registration: not worth a line.
+        if (fetched or not isinstance(outcome, Found)) and self._budget.allows():
+            self._tell(ext, outcome, known=known)
         if isinstance(outcome, Found):
-            return _found(outcome, extension)
+            return Lookup(0 if known else profile.UNKNOWN_EXTENSION, kg=outcome.kg, pin=pin)
         if not known:
             return Lookup(profile.UNKNOWN_EXTENSION)
         if isinstance(outcome, Unavailable) or outcome.code == "malformed":
             return Lookup(available=False)
         return Lookup(_CODES.get(outcome.code, profile.OBSOLETE))
 
-    def _tell(self, ext: str, outcome: Outcome, *, known: bool, fetched: bool) -> None:
+    def _tell(self, ext: str, outcome: Outcome, *, known: bool) -> None:
         if isinstance(outcome, Found):
-            # From memory it happens twice for each registration: not worth a line.
-            tell = self._log.info if fetched else self._log.debug
-            tell("key_fetched", ext=ext, cvm=outcome.cvm.hex(), suite=outcome.suite.name, known=known)
+            self._log.info(
+                "key_fetched", ext=ext, cvm=outcome.cvm.hex(), suite=outcome.suite.name, known=known
+            )
         elif isinstance(outcome, Refused):
             self._log.warning("key_refused", ext=ext, code=outcome.code)
         else:
             self._log.warning("key_unavailable", ext=ext, reason=outcome.reason)
-
-
-def _found(outcome: Found, extension: Extension | None) -> Lookup:
-    if extension is None or not extension.enabled:
-        return Lookup(profile.UNKNOWN_EXTENSION, kg=outcome.kg)
-    return Lookup(kg=outcome.kg, pin=extension.pin)

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any
 
 from ras.errors import LocalProtocolError
 from ras.lookups import Lookup
+from ras.message import MAX_MESSAGE
 from ras.registrar import Registrar
 
 from ringkey import log
@@ -31,6 +33,13 @@ MULTICAST = ("224.0.1.41", 1718)  # H.225.0 appendix IV: gatekeeper discovery
 MAX_TASKS = 256
 # Octets of the socket's buffer: 5,000 GRQs of a site that gets its power back, with their overhead.
 _BUFFER = 4 << 20
+# The option that goes beyond net.core.rmem_max, for a service that may (Linux, socket(7)).
+_SO_RCVBUFFORCE = 33
+# Octets read of a datagram: more than a RAS message may have, so that a longer one is seen to be that.
+_LONGEST = MAX_MESSAGE + 1
+# Datagrams taken in one turn of the event loop: reading them one a turn costs as much as taking them
+# does; 64 take some 10 ms, for which signalling channels wait.
+_BATCH = 64
 
 
 class RasPort:
@@ -51,29 +60,33 @@ class RasPort:
         self._on_event = on_event
         self._outbox = None if state is None else Outbox(state, self._send)
         self._log = log.get("ringkey.gatekeeper.ras")
-        self._transport: asyncio.DatagramTransport | None = None
-        self._multicast: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
+        self._multicast: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._armed = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.received = 0
 
     async def start(self, host: str, port: int) -> None:
         """Open the port; port 0 takes a free one.  Raises UserError where it cannot be had."""
-        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            self._transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Protocol(self), local_addr=(host, port), family=socket.AF_INET
-            )
+            sock.setblocking(False)
+            sock.bind((host, port))
         except OSError as error:
+            sock.close()
             taken = error.errno == errno.EADDRINUSE
             raise UserError(
                 f"cannot open UDP port {port} of {host} for RAS: {error.strerror}",
                 f"ss -lunp 'sport = :{port}'" if taken else "ip address",
             ) from None
-        sock: socket.socket = self._transport.get_extra_info("socket")
         with suppress(OSError):  # the kernel gives what it allows
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            if sys.platform == "linux":
+                sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        self._socket = sock
+        asyncio.get_running_loop().add_reader(sock, self._readable, sock)
 
     async def join_multicast(self, host: str) -> None:
         """Hear GRQs to the discovery group too; a failure is a warning in the log.
@@ -89,8 +102,8 @@ class RasPort:
             sock.bind(MULTICAST)
             member = struct.pack("4s4s", socket.inet_aton(MULTICAST[0]), socket.inet_aton(host))
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-            loop = asyncio.get_running_loop()
-            self._multicast, _ = await loop.create_datagram_endpoint(lambda: _Protocol(self), sock=sock)
+            asyncio.get_running_loop().add_reader(sock, self._readable, sock)
+            self._multicast = sock
         except OSError as error:
             sock.close()
             self._log.warning(
@@ -105,20 +118,22 @@ class RasPort:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for transport in (self._multicast, self._transport):
-            if transport is not None:
-                transport.close()
-        await asyncio.sleep(0)  # transports close their sockets in the loop's next round
+        for sock in (self._multicast, self._socket):
+            if sock is not None:
+                asyncio.get_running_loop().remove_reader(sock)
+                sock.close()
+        self._multicast = self._socket = None
 
     @property
     def address(self) -> Address:
         """The (host, port) that the port is bound to."""
-        if self._transport is None:
+        if self._socket is None:
             raise RuntimeError("not started")
-        host, port = self._transport.get_extra_info("sockname")[:2]
+        host, port = self._socket.getsockname()
         return host, port
 
     def end_registration(self, ext: str, reason: str) -> bool:
@@ -128,7 +143,20 @@ class RasPort:
         """
         there = self._registrar.end_registration(ext, reason, _now())
         self._work()
+        self._arm()
         return there
+
+    def _readable(self, sock: socket.socket) -> None:
+        """Take the datagrams that are there."""
+        for _ in range(_BATCH):
+            try:
+                data, source = sock.recvfrom(_LONGEST)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error: a phone that has gone is found by its time-out
+            self._datagram(data, source)
+        self._arm()
 
     def _datagram(self, data: bytes, source: Address) -> None:
         self.received += 1
@@ -145,18 +173,19 @@ class RasPort:
             self._on_event(event)
             if event[0] == "lookup":
                 self._look_up(event[1], event[2], event[3], event[6])
-        if self._transport is not None:
+        if self._socket is not None:
             out = self._registrar.datagrams_to_send()
             if self._outbox is not None:
                 self._outbox.put(out)
             else:
                 for data, address in out:
                     self._send(data, address)
-        self._arm()
 
     def _send(self, data: bytes, address: Address) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.sendto(data, address)
+        # A buffer that is full, no route: as good as a datagram that was lost on its way.
+        with suppress(OSError):
+            if self._socket is not None:
+                self._socket.sendto(data, address)
 
     def _look_up(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
         answer = self._lookups.at_once(ext, g, cvm)
@@ -180,6 +209,7 @@ class RasPort:
             # Whatever happened: a ticket that is never answered is a place lost for good.
             self._provide(ticket, answer)
             self._work()
+            self._arm()
 
     def _provide(self, ticket: int, answer: Lookup) -> None:
         try:
@@ -188,28 +218,23 @@ class RasPort:
             self._log.error("registrar_failed", reason=str(error))
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """See to it that the registrar is called when it wants to be, or earlier."""
         due = self._registrar.get_timer()
-        if due is not None and not self._stopping:
-            wait = max(0, due - _now()) / 1000
-            self._timer = asyncio.get_running_loop().call_later(wait, self._due)
+        if due is None or self._stopping:
+            return
+        if self._timer is not None:
+            if self._armed <= due:
+                return
+            self._timer.cancel()
+        self._armed = due
+        wait = max(0, due - _now()) / 1000
+        self._timer = asyncio.get_running_loop().call_later(wait, self._due)
 
     def _due(self) -> None:
+        self._timer = None
         self._registrar.handle_timer(_now())
         self._work()
-
-
-class _Protocol(asyncio.DatagramProtocol):
-    def __init__(self, port: RasPort) -> None:
-        self._port = port
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._port._datagram(data, (addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        """Pass over an ICMP error: a phone that has gone is found by its time-out."""
+        self._arm()
 
 
 def _now() -> int:

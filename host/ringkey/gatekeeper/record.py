@@ -16,54 +16,63 @@ _CODES = {
     profile.REVOKED: "key revoked",
     profile.SUITE_REFUSED: "suite refused",
 }
-# Lines a second that nobody needs a key to cause: whoever floods the port shall not fill the disk.
-# Enough for 20 phones a second that log in; what the rest did is in the counts.
+# Lines a second that nobody needs a key to cause, unless the site sets another number: whoever floods
+# the port shall not fill the disk.  Enough for 20 phones a second that log in; what the rest did is in
+# the counts.
 MAX_LINES = 100
 _STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped"})
+# How many times as many about phones that have proved their key.  Not all of them: a line takes as
+# long as a whole registration, and a site that gets its power back would wait for its log.
+_PHONES = 2
 
 
 class Budget:
-    """How many lines a second may still be written about strangers."""
+    """How many lines a second may still be written about strangers, or about `whom`."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: int = MAX_LINES, whom: str = "strangers") -> None:
         self._log = log.get("ringkey.gatekeeper")
+        self._most = lines
+        self._whom = whom
         self._second = 0
         self._lines = 0
 
     def allows(self) -> bool:
         """Tell whether one more line may be written now, and count it."""
         second = int(time.monotonic())
+        most = self._most
         if second != self._second:
-            if self._lines > MAX_LINES:
-                self._log.warning("lines_left_out", lines=self._lines - MAX_LINES)
+            if self._lines > most:
+                self._log.warning("lines_left_out", lines=self._lines - most, about=self._whom)
             self._second, self._lines = second, 0
         self._lines += 1
-        return self._lines <= MAX_LINES
+        return self._lines <= most
 
 
 class Record:
     """Writes events to the log, and counts them by name in `counts`.
 
-    budget: for other lines that a stranger can cause.
+    lines: a second, that strangers may cause; budget: for other lines of that kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lines: int = MAX_LINES) -> None:
         self._log = log.get("ringkey.gatekeeper")
-        self.budget = Budget()
+        self.budget = Budget(lines)
+        self._phones = Budget(_PHONES * lines, "phones")
         self.counts: dict[str, int] = {}
 
     def event(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:
         """Log one event of `ras.registrar`; check_values: the CVm in force here."""
         name, *rest = event
         self.counts[name] = self.counts.get(name, 0) + 1
-        if name in _STRANGERS and not self.budget.allows():
+        if name == "lookup" and rest[4] != GRQ:
+            return  # of the RRQ that follows, nobody needs to be told once more
+        if not (self.budget if name in _STRANGERS else self._phones).allows():
             return
         cvm = [value.hex() for value in check_values]
         if name == "request":
             self._log.info("grq_received", ext=rest[1], source=place(rest[0]))
         elif name == "lookup":
-            if rest[4] == GRQ:  # of the RRQ that follows, nobody needs to be told once more
-                self._log.info("check_value_compared", ext=rest[1], same=True, cvm=cvm, suite=rest[3])
+            self._log.info("check_value_compared", ext=rest[1], same=True, cvm=cvm, suite=rest[3])
         elif name == "confirmed":
             self._log.info("gcf_sent", ext=rest[1], source=place(rest[0]))
         elif name == "refused":

@@ -19,6 +19,7 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, Addresses, place
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
+from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookups import Lookups
@@ -50,9 +51,10 @@ class GatekeeperService:
         self._config = config
         self._site = site
         self._log = log.get("ringkey.gatekeeper")
-        self._record = Record()
+        self._record = Record(config.log_lines)
         self._directory: Directory | None = None
         self._state: State | None = None
+        self._lookups: Lookups | None = None
         self._registrar: Registrar | None = None
         self._keys: KeyClient | None = None
         self._ras: RasPort | None = None
@@ -88,6 +90,9 @@ class GatekeeperService:
         if self._state is not None:
             await self._state.stop()
             self._state = None
+        if self._lookups is not None:
+            self._lookups.close()
+            self._lookups = None
         if self._directory is not None:
             self._directory.close()
             self._directory = None
@@ -152,6 +157,7 @@ class GatekeeperService:
             on_revoked=self._end_revoked,
             on_key=self._state.keep_key,
             on_statuses=self._state.keep_statuses,
+            keys=config.max_registrations,
         )
         # The registrar wants the RAS port's number, which is only known once that is open.
         throttle = config.throttle
@@ -164,17 +170,14 @@ class GatekeeperService:
                 throttle.failures, 1000 * throttle.window, 1000 * throttle.ignore, 1000 * throttle.ignore_max
             ),
             icv_from_kg=config.icv_from_kg,
+            most=config.max_registrations,
         )
-        self._registrar = Registrar(settings, secrets.token_bytes)
+        self._registrar = Registrar(settings, secrets.token_bytes, HostCodec())
         self._put_back(self._state, self._registrar, self._directory, self._keys)
         # From here on the channels of registrations that are there again may be opened.
         self._signalling = await self._listen()
-        self._ras = RasPort(
-            self._registrar,
-            Lookups(self._directory, self._keys, self._record.budget),
-            self._event,
-            self._state,
-        )
+        self._lookups = Lookups(self._directory, self._keys, self._record.budget)
+        self._ras = RasPort(self._registrar, self._lookups, self._event, self._state)
         await self._keys.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)

@@ -17,6 +17,7 @@ from ras.generator import NO_SERVER, SERVER_ID
 from ras.hostport import split_address
 from ras.keys import SUITES, Suite
 from ras.record import MAX_GATEKEEPERS
+from ras.registrations import MAX_HELD
 
 from ringkey.errors import UserError
 from ringkey.site import files, runtime
@@ -126,7 +127,9 @@ class GatekeeperConfig:
     certificate, private_key: what the gatekeeper shows there; directory: SQLite file; state: the
     one with what outlives a restart; pin_key: the key that PINs and state are sealed under;
     time_to_live: seconds; suites: names, the ones it accepts; alternates: (host, port) of other
-    gatekeepers; icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end).
+    gatekeepers; icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end);
+    max_registrations: held at a time, further phones are sent to the alternates; log_lines: a
+    second, that strangers may cause, and phones twice as many.
     """
 
     listen: str
@@ -148,6 +151,8 @@ class GatekeeperConfig:
     suites: tuple[str, ...]
     alternates: tuple[tuple[str, int], ...]
     icv_from_kg: bool
+    max_registrations: int
+    log_lines: int
     throttle: Throttle
 
 
@@ -257,6 +262,10 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         suites=suites,
         alternates=_addresses(table, "alternates", MAX_ALTERNATES),
         icv_from_kg=table.flag("icv_from_kg", False),
+        # The default takes 30 MB.  Ten times the largest site that is measured is a mistake.
+        max_registrations=table.integer("max_registrations", MAX_HELD, 1, 1_000_000),
+        # 100: see gatekeeper/record.py.  Ten thousand lines are more than a second has room for.
+        log_lines=table.integer("log_lines", 100, 0, 10_000),
         throttle=Throttle() if throttle is None else _throttle(throttle),
     )
     table.done()
