@@ -9,6 +9,8 @@ from harness import connect
 from harness.bench import file_name
 from harness.phonelog import PhoneLog
 
+PROCESS = "these lines lead to phones that are processes of this machine"
+
 
 @pytest.fixture
 def serve(environment):
@@ -37,7 +39,7 @@ def serve(environment):
 def line_phone(request, case, serve, environment):
     """A unix phone on that kind of line, off."""
     if not case.rig.unix:
-        pytest.skip("these lines lead to phones that are processes of this machine")
+        pytest.skip(PROCESS)
     if request.param == "pty":
         return case.unix_phone()
     settings = case.bench.settings(file_name(request.node.name))
@@ -82,6 +84,8 @@ def test_log_out(line_phone, gatekeeper):
 @pytest.mark.parametrize("scheme", ["socket", "rfc2217"])
 def test_opening_the_line_does_not_reset_the_phone(case, serve, scheme, gatekeeper):
     """Nor does closing it: somebody looks at the console of a phone that is in use."""
+    if not case.rig.unix:
+        pytest.skip(PROCESS)
     url, _ = serve(f"--{scheme}", 0, "--settings", case.bench.settings(f"looked-at-{scheme}"))
     first = case.adopt(connect.open_phone(url, log=PhoneLog(case.folder, "first")))
     first.press("0*")  # it may have shown its prompt before anybody looked
