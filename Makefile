@@ -7,7 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SITE ?= site
 # Tests that have a longer variant.
-LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py
+LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py \
+	tests/integration/test_killed_gatekeeper.py
 export MICROPYTHON
 unexport PYTHONPATH
 
@@ -89,7 +90,7 @@ bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs ngin
 	@PYTHONPATH=tools $(BIN)/python tools/bench/keyserver.py $(BENCH_ARGS)
 
 .PHONY: test-long
-test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate (half an hour)
+test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate, 5,000 across 20 kills (an hour)
 	@RINGKEY_LONG=1 $(BIN)/python -m pytest -s --timeout 3600 $(LONG) $(PYTEST_ARGS)
 
 .PHONY: lint
