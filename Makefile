@@ -7,7 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SITE ?= site
 # Tests that have a longer variant.
-LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py
+LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py \
+	tests/integration/test_killed_gatekeeper.py
 export MICROPYTHON
 unexport PYTHONPATH
 
@@ -109,7 +110,7 @@ loadgen: $(VENV)/.dev ## Simulate endpoints against a running gatekeeper: ARGS='
 	@PYTHONPATH=tools $(BIN)/python -m loadgen $(or $(ARGS),--help)
 
 .PHONY: test-long
-test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate (half an hour)
+test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 200 phones that rotate, 5,000 across 20 kills (an hour)
 	@RINGKEY_LONG=1 $(BIN)/python -m pytest -s --timeout 3600 $(LONG) $(PYTEST_ARGS)
 
 # Fuzzing has a venv of its own: atheris has wheels for CPython 3.11 and no later one.
