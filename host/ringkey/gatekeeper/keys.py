@@ -11,7 +11,6 @@ import hmac
 import random
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -36,9 +35,11 @@ from ringkey.gatekeeper.answers import (
 )
 from ringkey.gatekeeper.changes import Follower
 from ringkey.gatekeeper.client_tls import reason
+from ringkey.gatekeeper.key_cache import Key, KeyCache
 
 # Entries of the cache, some 500 octets each: a site of 10,000 phones, each with an old key and a
-# new one while Km is being replaced.  Beyond it the key that was not used for longest goes.
+# new one while Km is being replaced.  Beyond it the key that was not used for longest goes, those that
+# nobody has registered with first.
 MAX_KEYS = 20_000
 # Seconds until a cached key is asked for again, where a key server answers: how long one that was
 # revoked may still be taken for good by a gatekeeper that nobody has told.
@@ -64,7 +65,6 @@ _T = TypeVar("_T")
 Resolve = Callable[[str], str]
 StatusListener = Callable[[Status | None], None]
 RevokedListener = Callable[[set[bytes]], None]
-_Key = tuple[bytes, str, bytes | None]  # g, EXT, CVm
 
 
 class KeyClient:
@@ -94,8 +94,8 @@ class KeyClient:
         self._on_status = on_status
         self._on_revoked = on_revoked
         self._log = log.get("ringkey.gatekeeper.keys")
-        self._cache: OrderedDict[_Key, tuple[float, Found]] = OrderedDict()
-        self._running: dict[_Key, asyncio.Task[Outcome]] = {}
+        self._cache = KeyCache()
+        self._running: dict[Key, asyncio.Task[Outcome]] = {}
         self._revoked: set[bytes] = set()
         self._statuses: dict[str, Status] = {}
         self._following: list[asyncio.Task[None]] = []
@@ -195,8 +195,11 @@ class KeyClient:
         asked, found = entry
         if self.ready.is_set() and time.monotonic() - asked > FRESH:
             return None
-        self._cache.move_to_end((g, ext, cvm))
         return found
+
+    def prove(self, g: bytes, ext: str, cvm: bytes | None) -> None:
+        """A phone has registered with this key: it is kept before those of strangers."""
+        self._cache.prove((g, ext, cvm))
 
     async def device_key(self, g: bytes, ext: str, cvm: bytes | None = None) -> Outcome:
         """Return Kg of the 16 octets `g` for `ext`: Found, Refused or Unavailable; raises nothing.
@@ -230,7 +233,7 @@ class KeyClient:
 
     # What is behind it
 
-    async def _look_up(self, key: _Key) -> Outcome:
+    async def _look_up(self, key: Key) -> Outcome:
         g, ext, cvm = key
         self.lookups += 1
         outcome: Outcome = Unavailable("no key server answered a moment ago")
@@ -247,14 +250,11 @@ class KeyClient:
         if g in self._revoked:  # while we asked
             return Refused("revoked")
         if isinstance(outcome, Found):
-            self._cache[key] = (time.monotonic(), outcome)
-            self._cache.move_to_end(key)
-            while len(self._cache) > MAX_KEYS:
-                self._cache.popitem(last=False)
+            self._cache.put(key, (time.monotonic(), outcome), MAX_KEYS)
         elif isinstance(outcome, Refused):
-            self._cache.pop(key, None)
-        elif key in self._cache:
-            return self._cache[key][1]
+            self._cache.pop(key)
+        elif (entry := self._cache.get(key)) is not None:
+            return entry[1]
         return outcome
 
     async def _vouched(self, found: Found) -> bool:
@@ -402,8 +402,7 @@ class KeyClient:
             self._revoked |= new
         else:
             self._log.error("too_many_revoked", kept=len(self._revoked), limit=MAX_REVOKED)
-        for key in [key for key in self._cache if key[0] in new]:
-            del self._cache[key]
+        self._cache.drop(new)
         self._log.info("keys_revoked", count=len(new))
         if self._on_revoked is not None:
             self._on_revoked(new)

@@ -9,7 +9,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from ras.errors import LocalProtocolError
@@ -19,16 +18,16 @@ from ras.registrar import Registrar
 from ringkey import log
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, place
+from ringkey.gatekeeper.ear import Ear
+from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
 
 Event = tuple[Any, ...]
 
 MULTICAST = ("224.0.1.41", 1718)  # H.225.0 appendix IV: gatekeeper discovery
-# Look-ups at the key server at one time, each a task.  At 2 ms each that is 100,000 a second;
-# beyond, phones are left to their next try.
-MAX_TASKS = 256
-# Octets of the socket's buffer: 5,000 GRQs of a site that gets its power back, with their overhead.
-_BUFFER = 4 << 20
+# Look-ups that wait for the key server or are asked there, less than the registrar has room for.  At
+# 500 a second the last one waits a second; beyond, strangers are left to their next try.
+MAX_TASKS = 512
 
 
 class RasPort:
@@ -39,29 +38,27 @@ class RasPort:
         self._lookups = lookups
         self._on_event = on_event
         self._log = log.get("ringkey.gatekeeper.ras")
-        self._transport: asyncio.DatagramTransport | None = None
-        self._multicast: asyncio.DatagramTransport | None = None
+        self._ear: Ear | None = None
+        self._multicast: Ear | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._due_at: int | None = None
+        self._queue = LookupQueue()
         self._stopping = False
         self.received = 0
 
     async def start(self, host: str, port: int) -> None:
         """Open the port; port 0 takes a free one.  Raises UserError where it cannot be had."""
-        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            self._transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Protocol(self), local_addr=(host, port), family=socket.AF_INET
-            )
+            sock.bind((host, port))
         except OSError as error:
+            sock.close()
             taken = error.errno == errno.EADDRINUSE
             raise UserError(
                 f"cannot open UDP port {port} of {host} for RAS: {error.strerror}",
                 f"ss -lunp 'sport = :{port}'" if taken else "ip address",
             ) from None
-        sock: socket.socket = self._transport.get_extra_info("socket")
-        with suppress(OSError):  # the kernel gives what it allows
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        self._ear = Ear(sock, self._datagram, self._work)
 
     async def join_multicast(self, host: str) -> None:
         """Hear GRQs to the discovery group too; a failure is a warning in the log.
@@ -73,12 +70,10 @@ class RasPort:
         try:
             # Others on this machine may listen to the group as well.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setblocking(False)
             sock.bind(MULTICAST)
             member = struct.pack("4s4s", socket.inet_aton(MULTICAST[0]), socket.inet_aton(host))
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-            loop = asyncio.get_running_loop()
-            self._multicast, _ = await loop.create_datagram_endpoint(lambda: _Protocol(self), sock=sock)
+            self._multicast = Ear(sock, self._datagram, self._work)
         except OSError as error:
             sock.close()
             self._log.warning(
@@ -93,21 +88,18 @@ class RasPort:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for transport in (self._multicast, self._transport):
-            if transport is not None:
-                transport.close()
-        await asyncio.sleep(0)  # transports close their sockets in the loop's next round
+        await self._queue.stop()
+        for ear in (self._multicast, self._ear):
+            if ear is not None:
+                ear.close()
+        self._multicast = self._ear = None
 
     @property
     def address(self) -> Address:
         """The (host, port) that the port is bound to."""
-        if self._transport is None:
+        if self._ear is None:
             raise RuntimeError("not started")
-        host, port = self._transport.get_extra_info("sockname")[:2]
-        return host, port
+        return self._ear.address
 
     def end_registration(self, ext: str, reason: str) -> bool:
         """End a registration with a URQ to the phone; tell whether there was one.
@@ -125,31 +117,38 @@ class RasPort:
         except LocalProtocolError as error:
             # A bug of ours, which one datagram must not make everybody's outage.
             self._log.error("registrar_failed", source=place(source), reason=str(error))
-        self._work()
 
     def _work(self) -> None:
         """Carry out what the registrar wants, until it wants nothing more."""
         while (event := self._registrar.next_event()) is not None:
             self._on_event(event)
             if event[0] == "lookup":
-                self._look_up(event[1], event[2], event[3], event[6])
-        if self._transport is not None and not self._transport.is_closing():
+                self._look_up(event)
+            elif event[0] == "ignored":
+                for ear in (self._ear, self._multicast):
+                    if ear is not None:
+                        ear.ignore(event[1], event[2] / 1000)
+        if self._ear is not None:
             for data, address in self._registrar.datagrams_to_send():
-                self._transport.sendto(data, address)
+                self._ear.send(data, address)
         self._arm()
 
-    def _look_up(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
+    def _look_up(self, event: Event) -> None:
+        _, ticket, ext, g, _, _, cvm, source, phone = event
         answer = self._lookups.at_once(ext, g, cvm)
-        if answer is None and len(self._tasks) >= MAX_TASKS:
-            answer = Lookup(available=False)
         if answer is not None:
             self._provide(ticket, answer)
             return
-        task = asyncio.create_task(self._ask(ticket, ext, g, cvm), name="look-up")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._queue.put(
+            source[0],
+            lambda: self._ask(ticket, ext, g, cvm),
+            lambda: self._provide(ticket, Lookup(available=False)),
+            phone=phone,
+            limit=MAX_TASKS,
+        )
 
-    async def _ask(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
+    async def _ask(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> bool:
+        """Look up and hand on; tell whether the key server refused."""
         answer = Lookup(available=False)
         try:
             answer = await self._lookups.ask(ext, g, cvm)
@@ -160,6 +159,7 @@ class RasPort:
             # Whatever happened: a ticket that is never answered is a place lost for good.
             self._provide(ticket, answer)
             self._work()
+        return answer.available and answer.kg is None
 
     def _provide(self, ticket: int, answer: Lookup) -> None:
         try:
@@ -168,28 +168,21 @@ class RasPort:
             self._log.error("registrar_failed", reason=str(error))
 
     def _arm(self) -> None:
+        due = None if self._stopping else self._registrar.get_timer()
+        if due == self._due_at:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due = self._registrar.get_timer()
-        if due is not None and not self._stopping:
+        self._due_at = due
+        if due is not None:
             wait = max(0, due - _now()) / 1000
             self._timer = asyncio.get_running_loop().call_later(wait, self._due)
 
     def _due(self) -> None:
+        self._due_at = self._timer = None
         self._registrar.handle_timer(_now())
         self._work()
-
-
-class _Protocol(asyncio.DatagramProtocol):
-    def __init__(self, port: RasPort) -> None:
-        self._port = port
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._port._datagram(data, (addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        """Pass over an ICMP error: a phone that has gone is found by its time-out."""
 
 
 def _now() -> int:

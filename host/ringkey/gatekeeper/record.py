@@ -19,7 +19,7 @@ _CODES = {
 # Lines a second that nobody needs a key to cause: whoever floods the port shall not fill the disk.
 # Enough for 20 phones a second that log in; what the rest did is in the counts.
 MAX_LINES = 100
-_STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped"})
+_STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped", "ignored"})
 
 
 class Budget:
@@ -86,5 +86,7 @@ class Record:
             )
         elif name == "dropped":
             self._log.warning("dropped", source=place(rest[0]), reason=rest[1])
+        elif name == "ignored":
+            self._log.warning("ignored", source=rest[0], seconds=rest[1] // 1000)
         else:
             self._log.info(name)

@@ -149,3 +149,14 @@ def test_a_request_too_small_for_its_answer_gets_none():
             sizes.append(n)
     assert sizes == list(range(sizes[0], 60)), "an XRS for all but the smallest"
     assert sizes[0] < 30
+
+
+def test_in_a_flood_one_is_enough():
+    noise = Noise()
+    noise.proven(PHONE, 0)
+    bans = [noise.made(("10.%d.%d.1" % (i >> 8, i & 255), 1), 0) for i in range(300)]
+    assert bans == [0] * 200 + [2000] * 100
+    assert not noise.ignores(("10.0.5.1", 1), 1), "it came before the flood"
+    assert noise.ignores(("10.1.5.1", 1), 1)
+    assert not noise.ignores(PHONE, 1)
+    assert noise.made(("10.0.5.1", 1), 1000) == 0, "the flood is over"
