@@ -12,6 +12,8 @@ from ras.throttle import Throttle
 NOISE = const(100)
 # Noise in one second, of all sources together, that is a flood; then one is enough of each.
 FLOOD = const(200)
+# Octets for which a datagram counts once more: what it costs to decode one grows with its length.
+_MORE = const(256)
 _MINUTE = const(60000)  # ms; the window, and the longest time for which a source is not decoded
 _FIRST = const(2000)  # ms; doubles
 # Answers without a signature, such as a GRJ 3, that one source is sent in ten seconds: phones behind
@@ -42,13 +44,14 @@ class Noise:
         key = self._key(source, now)
         return self._noise.ignores(key, now) or self._flood.ignores(key, now)
 
-    def made(self, source: "tuple[str, int]", now: int) -> int:
-        """Count one; return for how many ms this source will be ignored, 0 for not."""
+    def made(self, source: "tuple[str, int]", octets: int, now: int) -> int:
+        """Count one of so many octets; return for how many ms this source will be ignored, 0 for not."""
         if now // 1000 != self._second:
             self._second, self._made = now // 1000, 0
-        self._made += 1
+        weight = 1 + octets // _MORE
+        self._made += weight
         key = self._key(source, now)
-        ban = self._noise.failed(key, now)
+        ban = self._noise.failed(key, now, weight)
         if self._made > self._flooded:
             ban = max(ban, self._flood.failed(key, now))
         return ban
