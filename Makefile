@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SITE ?= site
 # Tests that have a longer variant.
 LONG := tests/integration/test_never_twice.py tests/integration/test_rotation.py \
-	tests/integration/test_killed_gatekeeper.py
+	tests/integration/test_killed_gatekeeper.py tests/integration/test_flood.py
 export MICROPYTHON
 unexport PYTHONPATH
 

@@ -10,6 +10,10 @@ from ras.throttle import Throttle
 
 # A phone's own retransmissions are no noise, so this much of it in a minute is none of a phone's.
 NOISE = const(100)
+# Noise in one second, of all sources together, that is a flood; then one is enough of each.
+FLOOD = const(200)
+# Octets for which a datagram counts once more: what it costs to decode one grows with its length.
+_MORE = const(256)
 _MINUTE = const(60000)  # ms; the window, and the longest time for which a source is not decoded
 _FIRST = const(2000)  # ms; doubles
 # Answers without a signature, such as a GRJ 3, that one source is sent in ten seconds: phones behind
@@ -24,21 +28,33 @@ MAX_PHONES = const(40000)
 class Noise:
     """A phone that has proven its PIN is counted by (host, port), all else at its address together."""
 
-    def __init__(self, limit: int = NOISE, unsigned: int = UNSIGNED) -> None:
+    def __init__(self, limit: int = NOISE, unsigned: int = UNSIGNED, flood: int = FLOOD) -> None:
         self._noise = Throttle(limit, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
         self._unsigned = Throttle(unsigned, _TEN, _TEN, _TEN, _MAX_SOURCES)
         self._phones = Recent(MAX_PHONES, None)
+        self._flood = Throttle(1, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
+        self._flooded = flood
+        self._second = self._made = 0
 
     def _key(self, source, now: int):
         return source if self._phones.get(source, now) else source[0]
 
     def ignores(self, source: "tuple[str, int]", now: int) -> bool:
         """Tell whether datagrams of this source are not to be decoded now."""
-        return self._noise.ignores(self._key(source, now), now)
+        key = self._key(source, now)
+        return self._noise.ignores(key, now) or self._flood.ignores(key, now)
 
-    def made(self, source: "tuple[str, int]", now: int) -> int:
-        """Count one; return for how many ms this source will be ignored, 0 for not."""
-        return self._noise.failed(self._key(source, now), now)
+    def made(self, source: "tuple[str, int]", octets: int, now: int) -> int:
+        """Count one of so many octets; return for how many ms this source will be ignored, 0 for not."""
+        if now // 1000 != self._second:
+            self._second, self._made = now // 1000, 0
+        weight = 1 + octets // _MORE
+        self._made += weight
+        key = self._key(source, now)
+        ban = self._noise.failed(key, now, weight)
+        if self._made > self._flooded:
+            ban = max(ban, self._flood.failed(key, now))
+        return ban
 
     def unsigned(self, source: "tuple[str, int]", now: int) -> bool:
         """Count an answer that nobody signs; tell whether it may go out."""

@@ -174,7 +174,7 @@ class Registrar:
             self.ignored += 1
             return
         if len(data) > MAX_MESSAGE:
-            self._drop(source, "over %d octets" % MAX_MESSAGE, now)
+            self._drop(source, data, "over %d octets" % MAX_MESSAGE, now)
             return
         key = (source, data)
         answer = self._answers.get(key, now)
@@ -202,12 +202,12 @@ class Registrar:
             else:
                 raise RemoteProtocolError("%s is nothing for a gatekeeper" % message.kind)
         except RemoteProtocolError as error:
-            self._drop(source, str(error), now)
+            self._drop(source, data, str(error), now)
 
-    def _drop(self, source: "tuple[str, int]", reason: str, now: int) -> None:
+    def _drop(self, source: "tuple[str, int]", data: bytes, reason: str, now: int) -> None:
         """Answer with silence what no phone in order sends."""
         self._events.append(("dropped", source, reason))
-        ban = self.settings.noise.made(source, now)
+        ban = self.settings.noise.made(source, len(data), now)
         if ban and not self.settings.noise.phones_at(source[0], now):
             self._events.append(("ignored", source[0], ban))
 
@@ -278,7 +278,7 @@ class Registrar:
         try:
             self._looked_up(asked, lookup, now)
         except RemoteProtocolError as error:
-            self._drop(asked.source, str(error), now)
+            self._drop(asked.source, asked.message.octets, str(error), now)
 
     def _looked_up(self, asked: Asked, lookup: Lookup, now: int) -> None:
         message, found, suite = asked.message, asked.found, asked.suite

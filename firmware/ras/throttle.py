@@ -49,13 +49,13 @@ class Throttle:
         entry = self._seen.get(key, now)
         return 0 if entry is None or self._over(entry, now) else entry[0]
 
-    def failed(self, key, now: int) -> int:
-        """Count a failure of `key`; return for how many ms it is ignored from now on, 0 for not."""
+    def failed(self, key, now: int, weight: int = 1) -> int:
+        """Count a failure of `key`, as `weight` ones; return for how many ms it is ignored, 0 for not."""
         entry = self._seen.get(key, now)
         if entry is None or self._over(entry, now):
             entry = [0, now, 0]
             self._seen.put(key, entry, now)
-        entry[0] += 1
+        entry[0] += weight
         entry[1] = now
         if self.changed is not None:
             self.changed.add(key)

@@ -142,7 +142,8 @@ class Registrar:
         if data == b"bug":
             raise LocalProtocolError("a bug")
         self.tickets += 1
-        self.events.append(("lookup", self.tickets, "1001", bytes(16), "sha256", "GRQ", bytes(3)))
+        asked = ("lookup", self.tickets, "1001", bytes(16), "sha256", "GRQ", bytes(3))
+        self.events.append((*asked, source, False))
         self.source = source
 
     def provide(self, ticket, answer, now):

@@ -42,7 +42,8 @@ from ringkey.gatekeeper.key_cache import Key, KeyCache, KeyListener
 from ringkey.gatekeeper.key_session import close_later, new_session
 
 # Entries of the cache, some 500 octets each: a site of 10,000 phones, each with an old key and a
-# new one while Km is being replaced.  Beyond it the key that was not used for longest goes.
+# new one while Km is being replaced.  Beyond it the key that was not used for longest goes, those that
+# nobody has registered with first.
 MAX_KEYS = 20_000
 # Seconds until a cached key is asked for again, where a key server answers: how long one that was
 # revoked may still be taken for good by a gatekeeper that nobody has told.
@@ -217,6 +218,10 @@ class KeyClient:
         if g in self._revoked:
             return Refused("revoked")
         return self._cache.get((g, ext, cvm), FRESH if self.ready.is_set() else None)
+
+    def prove(self, g: bytes, ext: str, cvm: bytes | None) -> None:
+        """A phone has registered with this key: it is kept before those of strangers."""
+        self._cache.prove((g, ext, cvm))
 
     async def device_key(self, g: bytes, ext: str, cvm: bytes | None = None) -> Outcome:
         """Return Kg of the 16 octets `g` for `ext`: Found, Refused or Unavailable; raises nothing.

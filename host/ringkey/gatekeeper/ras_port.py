@@ -7,20 +7,19 @@ import asyncio
 import errno
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from ras.errors import LocalProtocolError
 from ras.lookups import Lookup
-from ras.message import MAX_MESSAGE
 from ras.registrar import Registrar
 
 from ringkey import log
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, place
+from ringkey.gatekeeper.ear import Ear
+from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.waiting import Outbox
@@ -28,25 +27,15 @@ from ringkey.gatekeeper.state.waiting import Outbox
 Event = tuple[Any, ...]
 
 MULTICAST = ("224.0.1.41", 1718)  # H.225.0 appendix IV: gatekeeper discovery
-# Look-ups at the key server at one time, each a task.  At 2 ms each that is 100,000 a second;
-# beyond, phones are left to their next try.
-MAX_TASKS = 256
-# Octets of the socket's buffer: 5,000 GRQs of a site that gets its power back, with their overhead.
-_BUFFER = 4 << 20
-# The option that goes beyond net.core.rmem_max, for a service that may (Linux, socket(7)).
-_SO_RCVBUFFORCE = 33
-# Octets read of a datagram: more than a RAS message may have, so that a longer one is seen to be that.
-_LONGEST = MAX_MESSAGE + 1
-# Datagrams taken in one turn of the event loop: reading them one a turn costs as much as taking them
-# does; 64 take some 10 ms, for which signalling channels wait.
-_BATCH = 64
+# Look-ups that wait for the key server or are asked there, less than the registrar has room for.  At
+# 500 a second the last one waits a second; beyond, strangers are left to their next try.
+MAX_TASKS = 512
+# Of those, asked for at one time: as many as the key client puts into one request (batches.MAX_BATCH).
+ASKED = 128
 
 
 class RasPort:
-    """The port.  on_event takes each of the registrar's events; look-ups are answered here.
-
-    state: what the registrar does is kept there, and answers wait for it.
-    """
+    """The port.  on_event takes each of the registrar's events; look-ups are answered here."""
 
     def __init__(
         self,
@@ -60,11 +49,11 @@ class RasPort:
         self._on_event = on_event
         self._outbox = None if state is None else Outbox(state, self._send)
         self._log = log.get("ringkey.gatekeeper.ras")
-        self._socket: socket.socket | None = None
-        self._multicast: socket.socket | None = None
+        self._ear: Ear | None = None
+        self._multicast: Ear | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._armed = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._due_at: int | None = None
+        self._queue = LookupQueue(ASKED)
         self._stopping = False
         self.received = 0
 
@@ -72,7 +61,6 @@ class RasPort:
         """Open the port; port 0 takes a free one.  Raises UserError where it cannot be had."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            sock.setblocking(False)
             sock.bind((host, port))
         except OSError as error:
             sock.close()
@@ -81,12 +69,7 @@ class RasPort:
                 f"cannot open UDP port {port} of {host} for RAS: {error.strerror}",
                 f"ss -lunp 'sport = :{port}'" if taken else "ip address",
             ) from None
-        with suppress(OSError):  # the kernel gives what it allows
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            if sys.platform == "linux":
-                sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        self._socket = sock
-        asyncio.get_running_loop().add_reader(sock, self._readable, sock)
+        self._ear = Ear(sock, self._datagram, self._arm)
 
     async def join_multicast(self, host: str) -> None:
         """Hear GRQs to the discovery group too; a failure is a warning in the log.
@@ -98,12 +81,10 @@ class RasPort:
         try:
             # Others on this machine may listen to the group as well.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setblocking(False)
             sock.bind(MULTICAST)
             member = struct.pack("4s4s", socket.inet_aton(MULTICAST[0]), socket.inet_aton(host))
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-            asyncio.get_running_loop().add_reader(sock, self._readable, sock)
-            self._multicast = sock
+            self._multicast = Ear(sock, self._datagram, self._arm)
         except OSError as error:
             sock.close()
             self._log.warning(
@@ -118,23 +99,18 @@ class RasPort:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for sock in (self._multicast, self._socket):
-            if sock is not None:
-                asyncio.get_running_loop().remove_reader(sock)
-                sock.close()
-        self._multicast = self._socket = None
+        await self._queue.stop()
+        for ear in (self._multicast, self._ear):
+            if ear is not None:
+                ear.close()
+        self._multicast = self._ear = None
 
     @property
     def address(self) -> Address:
         """The (host, port) that the port is bound to."""
-        if self._socket is None:
+        if self._ear is None:
             raise RuntimeError("not started")
-        host, port = self._socket.getsockname()
-        return host, port
+        return self._ear.address
 
     def end_registration(self, ext: str, reason: str) -> bool:
         """End a registration with a URQ to the phone; tell whether there was one.
@@ -146,18 +122,6 @@ class RasPort:
         self._arm()
         return there
 
-    def _readable(self, sock: socket.socket) -> None:
-        """Take the datagrams that are there."""
-        for _ in range(_BATCH):
-            try:
-                data, source = sock.recvfrom(_LONGEST)
-            except BlockingIOError:
-                break
-            except OSError:
-                continue  # an ICMP error: a phone that has gone is found by its time-out
-            self._datagram(data, source)
-        self._arm()
-
     def _datagram(self, data: bytes, source: Address) -> None:
         self.received += 1
         try:
@@ -165,15 +129,19 @@ class RasPort:
         except LocalProtocolError as error:
             # A bug of ours, which one datagram must not make everybody's outage.
             self._log.error("registrar_failed", source=place(source), reason=str(error))
-        self._work()
+        self._work()  # for each: an answer waits for what it says, not for what others did (Outbox)
 
     def _work(self) -> None:
         """Carry out what the registrar wants, until it wants nothing more."""
         while (event := self._registrar.next_event()) is not None:
             self._on_event(event)
             if event[0] == "lookup":
-                self._look_up(event[1], event[2], event[3], event[6])
-        if self._socket is not None:
+                self._look_up(event)
+            elif event[0] == "ignored":
+                for ear in (self._ear, self._multicast):
+                    if ear is not None:
+                        ear.ignore(event[1], event[2] / 1000)
+        if self._ear is not None:
             out = self._registrar.datagrams_to_send()
             if self._outbox is not None:
                 self._outbox.put(out)
@@ -182,23 +150,25 @@ class RasPort:
                     self._send(data, address)
 
     def _send(self, data: bytes, address: Address) -> None:
-        # A buffer that is full, no route: as good as a datagram that was lost on its way.
-        with suppress(OSError):
-            if self._socket is not None:
-                self._socket.sendto(data, address)
+        if self._ear is not None:
+            self._ear.send(data, address)
 
-    def _look_up(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
+    def _look_up(self, event: Event) -> None:
+        _, ticket, ext, g, _, _, cvm, source, phone = event
         answer = self._lookups.at_once(ext, g, cvm)
-        if answer is None and len(self._tasks) >= MAX_TASKS:
-            answer = Lookup(available=False)
         if answer is not None:
             self._provide(ticket, answer)
             return
-        task = asyncio.create_task(self._ask(ticket, ext, g, cvm), name="look-up")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._queue.put(
+            source[0],
+            lambda: self._ask(ticket, ext, g, cvm),
+            lambda: self._provide(ticket, Lookup(available=False)),
+            phone=phone,
+            limit=MAX_TASKS,
+        )
 
-    async def _ask(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:
+    async def _ask(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> bool:
+        """Look up and hand on; tell whether the key server refused."""
         answer = Lookup(available=False)
         try:
             answer = await self._lookups.ask(ext, g, cvm)
@@ -210,6 +180,7 @@ class RasPort:
             self._provide(ticket, answer)
             self._work()
             self._arm()
+        return answer.available and answer.kg is None
 
     def _provide(self, ticket: int, answer: Lookup) -> None:
         try:
@@ -218,20 +189,19 @@ class RasPort:
             self._log.error("registrar_failed", reason=str(error))
 
     def _arm(self) -> None:
-        """See to it that the registrar is called when it wants to be, or earlier."""
-        due = self._registrar.get_timer()
-        if due is None or self._stopping:
+        due = None if self._stopping else self._registrar.get_timer()
+        if due == self._due_at:
             return
         if self._timer is not None:
-            if self._armed <= due:
-                return
             self._timer.cancel()
-        self._armed = due
-        wait = max(0, due - _now()) / 1000
-        self._timer = asyncio.get_running_loop().call_later(wait, self._due)
+            self._timer = None
+        self._due_at = due
+        if due is not None:
+            wait = max(0, due - _now()) / 1000
+            self._timer = asyncio.get_running_loop().call_later(wait, self._due)
 
     def _due(self) -> None:
-        self._timer = None
+        self._due_at = self._timer = None
         self._registrar.handle_timer(_now())
         self._work()
         self._arm()

@@ -20,7 +20,7 @@ _CODES = {
 # the port shall not fill the disk.  Enough for 20 phones a second that log in; what the rest did is in
 # the counts.
 MAX_LINES = 100
-_STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped"})
+_STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped", "ignored"})
 # How many times as many about phones that have proved their key.  Not all of them: a line takes as
 # long as a whole registration, and a site that gets its power back would wait for its log.
 _PHONES = 2
@@ -95,5 +95,7 @@ class Record:
             )
         elif name == "dropped":
             self._log.warning("dropped", source=place(rest[0]), reason=rest[1])
+        elif name == "ignored":
+            self._log.warning("ignored", source=rest[0], seconds=rest[1] // 1000)
         else:
             self._log.info(name)

@@ -269,6 +269,8 @@ class GatekeeperService:
         if event[0] == "registered":
             held: Held = event[1]
             self._ext_of[held.sid] = held.ext
+            if self._keys is not None:
+                self._keys.prove(held.g, held.ext, held.cvm)
         elif event[0] == "ended":
             held = event[1]
             self._ext_of.pop(held.sid, None)

@@ -40,7 +40,7 @@ class Issuing(Site):
 def patient(site, random, **settings):
     """Return a gatekeeper that nothing of the same source makes tired."""
     settings.setdefault("throttle", Throttle(MANY))
-    settings.setdefault("noise", Noise(MANY, MANY))
+    settings.setdefault("noise", Noise(MANY, MANY, MANY))
     return Gatekeeper(site, random, suites=(site.suite.name,), **settings)
 
 

@@ -25,7 +25,7 @@ def test_what_a_stranger_can_fill_is_full_at_its_cap_and_no_phone_is_forgotten()
     for i in range(20000):
         source = ("10.%d.%d.1" % (i >> 8 & 255, i & 255), 5)
         attempts.failed(source, EXT, i.to_bytes(16, "big"), True, i)
-        noise.made(source, i)
+        noise.made(source, 1, i)
         noise.unsigned(source, i)
     assert len(attempts._strangers) == 50
     assert len(attempts._keys) == 8192
@@ -39,13 +39,13 @@ def test_what_a_stranger_can_fill_is_full_at_its_cap_and_no_phone_is_forgotten()
 def test_noise_closes_the_ear_for_its_source_alone():
     noise = Noise(3)
     noise.proven(PHONE, 0)
-    bans = [noise.made(("10.0.0.1", port), 0) for port in range(4)]
+    bans = [noise.made(("10.0.0.1", port), 1, 0) for port in range(4)]
     assert bans == [0, 0, 2000, 4000]
     assert noise.ignores(("10.0.0.1", 99), 3999)
     assert not noise.ignores(("10.0.0.1", 99), 4000)
     assert not noise.ignores(("10.0.0.2", 1), 1)
     for port in range(4):
-        noise.made((PHONE[0], port), 0)
+        noise.made((PHONE[0], port), 1, 0)
     assert noise.ignores((PHONE[0], 7), 1)
     assert not noise.ignores(PHONE, 1), "the phone's own port"
     assert noise.phones_at(PHONE[0], 1)
@@ -149,3 +149,24 @@ def test_a_request_too_small_for_its_answer_gets_none():
             sizes.append(n)
     assert sizes == list(range(sizes[0], 60)), "an XRS for all but the smallest"
     assert sizes[0] < 30
+
+
+def test_in_a_flood_one_is_enough():
+    noise = Noise()
+    noise.proven(PHONE, 0)
+    bans = [noise.made(("10.%d.%d.1" % (i >> 8, i & 255), 1), 1, 0) for i in range(300)]
+    assert bans == [0] * 200 + [2000] * 100
+    assert not noise.ignores(("10.0.5.1", 1), 1), "it came before the flood"
+    assert noise.ignores(("10.1.5.1", 1), 1)
+    assert not noise.ignores(PHONE, 1)
+    assert noise.made(("10.0.5.1", 1), 1, 1000) == 0, "the flood is over"
+
+
+def test_long_noise_counts_more_than_short():
+    for octets, wanted in ((1, 100), (255, 100), (1472, 17)):
+        noise = Noise()
+        count = 0
+        while not noise.ignores(("10.0.0.1", 1), 1):
+            noise.made(("10.0.0.1", 1), octets, 0)
+            count += 1
+        assert count == wanted

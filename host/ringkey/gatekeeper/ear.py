@@ -1,0 +1,133 @@
+"""The RAS socket: datagrams read in batches, and sources that the kernel drops before they are read.
+
+Where a flood comes from few addresses, the kernel's own filter keeps it out of the socket's buffer, so
+that there is room for phones in it (SO_ATTACH_FILTER, Linux; elsewhere each datagram is read and dropped).
+"""
+
+import asyncio
+import ctypes
+import heapq
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from ringkey.gatekeeper.addresses import Address
+
+# Datagrams read before others have their turn: about 10 ms of GRQs.
+BATCH = 64
+# Octets of the socket's buffer: 5,000 GRQs of a site that gets its power back, with their overhead.
+BUFFER = 4 << 20
+# Octets of a datagram that are read; what is longer is no RAS message.
+LONGEST = 2048
+# Sources that the kernel drops at one time.  The program may have 4,096 instructions, and each
+# datagram runs through it: 1,024 comparisons are about a microsecond.
+MAX_DEAF = 1024
+# Options of Linux that Python has no names for (asm-generic/socket.h, socket(7)).
+_LINUX = sys.platform.startswith("linux")
+_SO_ATTACH_FILTER = 26
+_SO_RCVBUFFORCE = 33  # beyond net.core.rmem_max, for a service that may
+# Classic BPF (linux/filter.h): load the IPv4 header's source address; compare; return.
+_LOAD = (0x20, 0, 0, 0xFFF00000 + 12)
+_EQUAL = 0x15
+_DROP = (0x06, 0, 0, 0)
+_TAKE = (0x06, 0, 0, 0xFFFFFFFF)
+
+Take = Callable[[bytes, Address], None]
+
+
+class Ear:
+    """Reads `sock`, which it then owns, in the running loop.
+
+    take: is given each datagram; done: is called after each batch of them.
+    """
+
+    def __init__(self, sock: socket.socket, take: Take, done: Callable[[], None]) -> None:
+        self._sock = sock
+        self._take = take
+        self._done = done
+        self._deaf: dict[str, float] = {}  # source address -> until when (monotonic, s)
+        self._ends: list[tuple[float, str]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = False
+        self._loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        with suppress(OSError):  # the kernel gives what it allows
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            if _LINUX:
+                sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
+        self._loop.add_reader(sock, self._read)
+
+    @property
+    def address(self) -> Address:
+        """The (host, port) that the socket is bound to."""
+        host, port = self._sock.getsockname()[:2]
+        return host, port
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Send a datagram; what the network does not take now is lost, as datagrams are."""
+        with suppress(OSError):
+            self._sock.sendto(data, address)
+
+    def ignore(self, host: str, seconds: float) -> None:
+        """Have the kernel drop what comes from an IPv4 address, if it can."""
+        if host not in self._deaf and len(self._deaf) >= MAX_DEAF:
+            return
+        until = time.monotonic() + seconds
+        self._deaf[host] = until
+        heapq.heappush(self._ends, (until, host))
+        if not self._changed:  # once for all of a batch
+            self._changed = True
+            self._loop.call_soon(self._filter)
+        self._wake()
+
+    def _read(self) -> None:
+        try:
+            for _ in range(BATCH):
+                data, address = self._sock.recvfrom(LONGEST)
+                self._take(data, (address[0], address[1]))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            pass  # an ICMP error: a phone that has gone is found by its time-out
+        finally:
+            self._done()
+
+    def _wake(self) -> None:
+        if self._timer is None and self._ends:
+            self._timer = self._loop.call_later(max(0.0, self._ends[0][0] - time.monotonic()), self._hear)
+
+    def _hear(self) -> None:
+        """Let those through whose time is over."""
+        self._timer = None
+        now = time.monotonic()
+        while self._ends and self._ends[0][0] <= now:
+            _, host = heapq.heappop(self._ends)
+            if self._deaf.get(host, now + 1) <= now:
+                del self._deaf[host]
+        self._filter()
+        self._wake()
+
+    def _filter(self) -> None:
+        self._changed = False
+        if not _LINUX or self._sock.fileno() < 0:
+            return
+        program = [_LOAD]
+        for host in self._deaf:
+            number = int.from_bytes(socket.inet_aton(host), "big")
+            program += [(_EQUAL, 0, 1, number), _DROP]
+        program.append(_TAKE)
+        octets = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in program))
+        head = struct.pack("HP", len(program), ctypes.addressof(octets))
+        with suppress(OSError):  # a kernel without it: each is read, and dropped then
+            self._sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, head)
