@@ -164,6 +164,16 @@ class Registrar:
         """Return the registration of an extension, or None."""
         return self._registrations.of(ext)
 
+    def sizes(self) -> "dict[str, int]":
+        """Return how many entries each table has, by its name."""
+        return {
+            "registrations": len(self._registrations),
+            "answers": len(self._answers),
+            "nonces": len(self._nonces),
+            "look_ups": len(self._pending),
+            "throttle": len(self.settings.throttle),
+        }
+
     def end_registration(self, ext: str, reason: str, now: int) -> bool:
         """End a registration from this side: URQ with an UnregRequestReason; tell whether there was one."""
         held = self._registrations.of(ext)

@@ -27,6 +27,9 @@ class Throttle:
         # key -> [failures, time of the last one, ignored until]
         self._seen = Recent(MAX_SOURCES, None)
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
     def ignores(self, key, now: int) -> bool:
         """Tell whether what comes from `key` is to be ignored."""
         entry = self._seen.get(key, now)

@@ -19,6 +19,7 @@ from ringkey import log
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.observed import Observed
 
 Event = tuple[Any, ...]
 
@@ -31,9 +32,19 @@ _BUFFER = 4 << 20
 
 
 class RasPort:
-    """The port.  on_event takes each of the registrar's events; look-ups are answered here."""
+    """The port.  on_event takes each of the registrar's events; look-ups are answered here.
 
-    def __init__(self, registrar: Registrar, lookups: Lookups, on_event: Callable[[Event], None]) -> None:
+    observed: counts what comes and goes.
+    """
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        lookups: Lookups,
+        on_event: Callable[[Event], None],
+        observed: Observed | None = None,
+    ) -> None:
+        self._observed = observed or Observed()
         self._registrar = registrar
         self._lookups = lookups
         self._on_event = on_event
@@ -119,6 +130,7 @@ class RasPort:
 
     def _datagram(self, data: bytes, source: Address) -> None:
         self.received += 1
+        self._observed.came(data)
         try:
             self._registrar.receive_datagram(data, source, _now())
         except LocalProtocolError as error:
@@ -135,6 +147,7 @@ class RasPort:
         if self._transport is not None and not self._transport.is_closing():
             for data, address in self._registrar.datagrams_to_send():
                 self._transport.sendto(data, address)
+                self._observed.went(data)
         self._arm()
 
     def _look_up(self, ticket: int, ext: str, g: bytes, cvm: bytes) -> None:

@@ -15,19 +15,24 @@ from ras.registrations import Held
 from ras.throttle import Throttle
 
 from ringkey import log
+from ringkey.admin import Admin
 from ringkey.errors import UserError
+from ringkey.gatekeeper import metrics
 from ringkey.gatekeeper.addresses import Address, Addresses, place
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.metrics import Metrics
+from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.signalling import Signalling
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, resolve_url
 from ringkey.site.control import ControlServer
+from ringkey.site.keyserver_tables import AdminConfig
 
 # Seconds that a start waits for the first word of a key server: a phone that asks before it is
 # left to its next try.
@@ -54,6 +59,10 @@ class GatekeeperService:
         self._signalling: Signalling | None = None
         self._control: ControlServer | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._admin: Admin | None = None
+        self._metrics = Metrics()
+        self._observed = Observed(self._metrics.time)
+        self._began = time.monotonic()
         self._check_values: tuple[bytes, ...] = ()
         self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
 
@@ -73,8 +82,8 @@ class GatekeeperService:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        parts = (self._control, self._ras, self._signalling, self._keys)
-        self._control = self._ras = self._signalling = self._keys = None
+        parts = (self._admin, self._control, self._ras, self._signalling, self._keys)
+        self._admin = self._control = self._ras = self._signalling = self._keys = None
         for part in parts:
             if part is not None:
                 await part.stop()
@@ -125,7 +134,11 @@ class GatekeeperService:
         control = ControlServer(
             self._site.run,
             "gatekeeper",
-            {"registrations": self._tell_registrations, "end": self._end_registration},
+            {
+                "registrations": self._tell_registrations,
+                "end": self._end_registration,
+                "figures": self._tell_figures,
+            },
         )
         await control.start()  # first: it finds out whether another gatekeeper of this site runs
         self._control = control
@@ -153,7 +166,10 @@ class GatekeeperService:
         )
         self._registrar = Registrar(settings, secrets.token_bytes)
         self._ras = RasPort(
-            self._registrar, Lookups(self._directory, self._keys, self._record.budget), self._event
+            self._registrar,
+            Lookups(self._directory, self._keys, self._record.budget, self._observed),
+            self._event,
+            self._observed,
         )
         await self._keys.start()
         with suppress(TimeoutError):
@@ -169,10 +185,24 @@ class GatekeeperService:
         if config.multicast:
             await self._ras.join_multicast(config.listen)
         self.ports = {"ras": ras, "signalling": signalling}
+        if config.admin is not None:
+            await self._open_admin(config.admin, self._keys, self._directory)
         self._watch = asyncio.create_task(
             certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
         )
         self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
+
+    async def _open_admin(self, admin: AdminConfig, keys: KeyClient, directory: Directory) -> None:
+        self._metrics.registry.register(metrics.Outcomes(self._observed))
+        self._metrics.add(metrics.read_when_asked(self._config, self._observed, keys, self._sizes))
+        self._admin = Admin(admin, self._metrics, metrics.checks(self._config, keys, directory))
+        # Not "admin": a key server in the same process has that.
+        self.ports["gatekeeper_admin"] = await self._admin.start()
+
+    def _sizes(self) -> dict[str, float]:
+        sizes: dict[str, float] = {} if self._registrar is None else dict(self._registrar.sizes())
+        sizes["channels"] = 0 if self._signalling is None else len(self._signalling)
+        return sizes
 
     async def _listen(self) -> Signalling:
         config = self._config
@@ -225,6 +255,7 @@ class GatekeeperService:
 
     def _event(self, event: tuple[Any, ...]) -> None:
         self._record.event(event, self._check_values)
+        self._observed.event(event)
         if event[0] == "registered":
             held: Held = event[1]
             self._ext_of[held.sid] = held.ext
@@ -240,6 +271,28 @@ class GatekeeperService:
         now = time.monotonic_ns() // 1_000_000
         held = [] if self._registrar is None else self._registrar.held()
         return {"registrations": [self._tell(one, now) for one in held]}
+
+    def _tell_figures(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Return counts since the start; who asks twice has rates (cli/top.py)."""
+        observed, keys = self._observed, self._keys
+        return {
+            "at": time.monotonic(),
+            "up": time.monotonic() - self._began,
+            "outcomes": [[*labels, count] for labels, count in observed.outcomes.items()],
+            "received": sum(observed.received.values()),
+            "sent": sum(observed.sent.values()),
+            "tables": self._sizes(),
+            "look_ups": dict(observed.look_ups),
+            "key_requests": 0 if keys is None else keys.batches.requests,
+            "latencies": observed.latencies(),
+            "failing": observed.failing(),
+            "key_server": {
+                "ready": keys is not None and keys.ready.is_set(),
+                "followed": 0 if keys is None else keys.following,
+                "servers": len(self._config.key_servers),
+                "cvm": [value.hex() for value in self._check_values],
+            },
+        }
 
     def _tell(self, held: Held, now: int) -> dict[str, Any]:
         return {

@@ -126,7 +126,7 @@ class GatekeeperConfig:
     certificate, private_key: what the gatekeeper shows there; directory: SQLite file; pin_key:
     the key that PINs are sealed under; time_to_live: seconds; suites: names, the ones it accepts;
     alternates: (host, port) of other gatekeepers; icv_from_kg: accept a GRQ signed under Kr
-    (protocol.md section 4, at its end).
+    (protocol.md section 4, at its end); admin: health and metrics, None where they are not wanted.
     """
 
     listen: str
@@ -148,6 +148,7 @@ class GatekeeperConfig:
     alternates: tuple[tuple[str, int], ...]
     icv_from_kg: bool
     throttle: Throttle
+    admin: tables.AdminConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,7 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         alternates=_addresses(table, "alternates", MAX_ALTERNATES),
         icv_from_kg=table.flag("icv_from_kg", False),
         throttle=Throttle() if throttle is None else _throttle(throttle),
+        admin=tables.read_admin(table.table("admin"), 8446),
     )
     table.done()
     return config
