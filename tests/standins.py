@@ -26,7 +26,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from ras import keyfile, keys, profile
-from ras.registrar import Lookup, Registrar, Settings
+from ras.lookups import Lookup
+from ras.policy import Settings
+from ras.registrar import Registrar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -38,10 +38,9 @@ from ras.message import (
     Message,
     verify,
 )
-from ras.noise import Noise
-from ras.registrations import MAX_HELD, Held, Registrations
+from ras.policy import Settings
+from ras.registrations import Held, Registrations
 from ras.replay import Recent
-from ras.throttle import Throttle
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
 # Answers to phones kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
@@ -55,37 +54,6 @@ MAX_NONCES = const(32768)
 # ms for which an Rg is good, at least; at most twice that.  A phone's three tries of RRQ
 # take 14 s and more, and need not all succeed.
 _RG_SPAN = const(16000)
-
-
-class Settings:
-    """What a site sets.
-
-    addresses: `addresses(source host) -> (RAS address, signalling address)`, the numeric
-    (host, port) by which that source reaches this gatekeeper; suites: names allowed;
-    time_to_live: s; others: alternate gatekeepers; throttle: a Throttle; icv_from_kg: take
-    a GRQ that is signed with Kr, too, which proves Kg but not the PIN (section 4, at its
-    end: the RRQ still has to prove it); noise: a Noise; most: registrations held at a time.
-    """
-
-    def __init__(
-        self,
-        addresses,
-        suites=("sha256",),
-        time_to_live=300,
-        others=(),
-        throttle=None,
-        icv_from_kg=False,
-        noise=None,
-        most=MAX_HELD,
-    ) -> None:
-        self.addresses = addresses
-        self.suites = suites
-        self.time_to_live = time_to_live
-        self.others = tuple(others)
-        self.throttle = throttle if throttle is not None else Throttle()
-        self.icv_from_kg = icv_from_kg
-        self.noise = noise if noise is not None else Noise()
-        self.most = most
 
 
 class Registrar:
@@ -139,6 +107,17 @@ class Registrar:
     def registration(self, ext: str) -> "Held | None":
         """Return the registration of an extension, or None."""
         return self._registrations.of(ext)
+
+    def sizes(self) -> "dict[str, int]":
+        """Return how many entries each table has, by its name."""
+        return {
+            "registrations": len(self._registrations),
+            "answers": len(self._answers),
+            "refusals": len(self._refusals),
+            "nonces": sum([len(seen) for seen in self._nonces.values()]),
+            "look_ups": len(self._pending),
+            "throttle": sum([len(table) for table in self.attempts.tables().values()]),
+        }
 
     def end_registration(self, ext: str, reason: str, now: int) -> bool:
         """End a registration from this side: URQ with an UnregRequestReason; tell whether there was one."""

@@ -1,5 +1,7 @@
 """An error that its reader can do something about."""
 
+import errno
+
 
 class UserError(Exception):
     """What went wrong, and the next command to type.
@@ -17,3 +19,13 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return self.what if self.next_step is None else f"{self.what} (try: {self.next_step})"
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> UserError:
+    """Return the error for a port that cannot be listened on."""
+    where = f"port {port} of {host}"
+    if error.errno == errno.EADDRINUSE:
+        return UserError(f"{where} is taken by another process", f"ss -ltnp 'sport = :{port}'")
+    if error.errno == errno.EACCES:
+        return UserError(f"{where} needs privileges that this user has not", "ringkey status")
+    return UserError(f"cannot listen on {where}: {error.strerror}", "ip address")

@@ -5,9 +5,10 @@ what is on its way arrives, changed, cut, doubled, from elsewhere, reflected or 
 are answered late, wrongly or never.  Everything random has one seed.
 """
 
+import sys
+
 from ras import generator, keys, message, profile
 from ras import registrar as core
-from ras import registrations as core_registrations
 from ras.endpoint import Endpoint
 from ras.errors import LocalProtocolError, RemoteProtocolError
 from ras.record import Record
@@ -36,10 +37,16 @@ _PINS = {"1001": "1234", "1002": "99", "1003": "555", "1004": "8"}
 _REVOKED = generator.pack(b"server", "1004", 9)
 
 
-def set_caps() -> None:
-    """Make the registrar's limits small, in this process."""
-    core.MAX_PENDING = MAX_PENDING
-    core.MAX_HELD = core_registrations.MAX_HELD = MAX_HELD
+def set_caps() -> list:
+    """Make the core's limits small wherever they are, in this process; return (module, name, before)."""
+    changed = []
+    for name, cap in (("MAX_PENDING", MAX_PENDING), ("MAX_HELD", MAX_HELD)):
+        where = [m for key, m in sorted(sys.modules.items()) if key[:4] == "ras." and hasattr(m, name)]
+        assert where, f"no module of the core has {name} any more"
+        for module in where:
+            changed.append((module, name, getattr(module, name)))
+            setattr(module, name, cap)
+    return changed
 
 
 def _record(ext, counter, *, pin=None, suite=keys.SHA256, cvm=None, km=None):

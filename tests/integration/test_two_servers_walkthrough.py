@@ -40,7 +40,7 @@ def test_the_commands_of_the_readme(tmp_path):
     (commands / "ringkey").chmod(0o755)
     # What a test must not do: write to /srv, or take the ports that somebody else may have.
     text = text.replace("/srv/", f"{tmp_path}/srv/")
-    known = ("8443", "8444", "8445", "9443", "9444", "9445", "1719", "1300")
+    known = ("8443", "8444", "8445", "8446", "9443", "9444", "9445", "1719", "1300")
     ports = dict(zip(known, free_ports(len(known)), strict=True))
     own = "".join(f"s/\\b{old}\\b/{new}/;" for old, new in ports.items())
     config = f"{tmp_path}/srv/ringkey/ringkey.toml"

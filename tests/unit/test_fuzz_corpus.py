@@ -21,9 +21,7 @@ def target(name):
 @pytest.fixture(autouse=True)
 def caps():
     """Importing the registrar's target sets small caps, for its own process; here others follow."""
-    before = [(m, n, getattr(m, n)) for m, n in ((registrar, "MAX_PENDING"), (registrar, "MAX_HELD"))]
-    before.append((registrations, "MAX_HELD", registrations.MAX_HELD))
-    target("registrar").set_caps()
+    before = target("registrar").set_caps()
     yield
     for module, name, value in before:
         setattr(module, name, value)

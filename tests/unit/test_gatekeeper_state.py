@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ras import kept
 from ras.keys import SHA1, SHA256, authentication_key
-from ras.registrar import Registrar, Settings
+from ras.policy import Settings
+from ras.registrar import Registrar
 from ras.registrations import Held
 from ras.throttle import MAX_SOURCES, Throttle
 from ringkey.gatekeeper.answers import Found, Status

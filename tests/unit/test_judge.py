@@ -11,8 +11,10 @@ from harness.timeline import BAD, Timeline, of_phone, of_server
 from harness.verdict import Evidence, sentence
 from ras import keys, profile
 from ras.endpoint import Endpoint
+from ras.lookups import Lookup
+from ras.policy import Settings
 from ras.record import Record
-from ras.registrar import Lookup, Registrar, Settings
+from ras.registrar import Registrar
 from ringkey.keyserver import keyring, sealing
 
 SEED = bytes(range(32))

@@ -51,10 +51,14 @@ ROOMS = {
         "aiohttp",
         "alembic",
         "cryptography",
+        "prometheus_client",
         "sqlalchemy",
         "sslpsk3",
         "yarl",
     ),
+    "host/ringkey/explain": (*HOST, STANDARD, "dpkt"),
+    "host/ringkey/admin.py": (*HOST, STANDARD, "aiohttp"),
+    "host/ringkey/figures.py": (*HOST, STANDARD, "prometheus_client"),
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
     "host/ringkey/cli": (*HOST, STANDARD, "click", "aiohttp", "cryptography", "sqlalchemy"),
     "tools": (
@@ -71,12 +75,15 @@ ROOMS = {
     "tools/heapmeter/onboard": MICROPYTHON,
 }
 
+# What both services are made of.
+SHARED = ("ringkey.site", "ringkey.database", "ringkey.admin", "ringkey.figures")
 # What one room of ringkey may know of the others: site knows none, the two services do not
 # know each other, and nobody but the command line knows the command line.
 WITHIN = {
     "host/ringkey/site": ("ringkey.site", "ringkey.errors", "ringkey.log"),
-    "host/ringkey/keyserver": ("ringkey.keyserver", "ringkey.site", "ringkey.database"),
-    "host/ringkey/gatekeeper": ("ringkey.gatekeeper", "ringkey.site", "ringkey.database"),
+    "host/ringkey/explain": ("ringkey.explain",),
+    "host/ringkey/keyserver": ("ringkey.keyserver", *SHARED),
+    "host/ringkey/gatekeeper": ("ringkey.gatekeeper", *SHARED),
 }
 
 

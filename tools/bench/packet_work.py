@@ -15,7 +15,8 @@ from ras.errors import LocalProtocolError
 from ras.generator import pack
 from ras.lookups import Lookup
 from ras.noise import Noise
-from ras.registrar import Registrar, Settings
+from ras.policy import Settings
+from ras.registrar import Registrar
 from ras.throttle import Throttle
 
 SOURCE = ("192.0.2.50", 1719)

@@ -63,6 +63,7 @@ def free_ports(path: Path) -> None:
         multicast=False,
         key_servers=["https://localhost:0"],
     )
+    set_values(path, "gatekeeper.admin", port=0)
 
 
 def set_values(path: Path, table: str, **values: "str | int | bool | Sequence[str]") -> None:

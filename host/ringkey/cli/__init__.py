@@ -33,6 +33,7 @@ COMMANDS = {
     "cert": ("ringkey.cli.cert", "Certificates: status, renewal, new ones, a new root."),
     "extension": ("ringkey.cli.extension", "Extensions and their PINs."),
     "status": ("ringkey.cli.status", "What runs, and until when its certificates are valid."),
+    "explain": ("ringkey.cli.explain", "What happened in a capture of RAS, in plain words."),
     "derive": ("ringkey.cli.derive", "Print the keys that protocol.md derives from given inputs."),
 }
 

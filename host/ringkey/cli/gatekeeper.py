@@ -2,7 +2,7 @@
 
 import click
 
-from ringkey.cli import Options
+from ringkey.cli import Options, top
 
 
 @click.group()
@@ -28,3 +28,6 @@ def serve(options: Options) -> None:
 
     config = options.config().need_gatekeeper()
     running.run(options, {"gatekeeper": lambda: GatekeeperService(config, options.site)})
+
+
+command.add_command(top.command)

@@ -5,6 +5,8 @@ so that the reject can be signed (protocol.md section 4: Kr) and a phone need no
 its doubts about it.
 """
 
+import time
+
 from ras import profile
 from ras.lookups import Lookup
 
@@ -13,6 +15,7 @@ from ringkey.gatekeeper.answers import Found, Outcome, Refused, Unavailable
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.errors import DirectoryError
 from ringkey.gatekeeper.keys import KeyClient
+from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.pins import Pins
 from ringkey.gatekeeper.record import Budget
 
@@ -27,7 +30,10 @@ _CODES = {
 class Lookups:
     """Answers ("lookup", …) events of `ras.registrar`; raises nothing."""
 
-    def __init__(self, directory: Directory, keys: KeyClient, budget: Budget) -> None:
+    def __init__(
+        self, directory: Directory, keys: KeyClient, budget: Budget, observed: Observed | None = None
+    ) -> None:
+        self._observed = observed or Observed()
         self._pins = Pins(directory)
         self._keys = keys
         self._budget = budget
@@ -40,11 +46,17 @@ class Lookups:
     def at_once(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup | None:
         """Return the answer where it is in memory, else None: then `ask`."""
         found = self._keys.cached(g, ext, cvm)
-        return None if found is None else self._answer(ext, found, fetched=False)
+        if found is None:
+            return None
+        self._observed.key(found, None)
+        return self._answer(ext, found, fetched=False)
 
     async def ask(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup:
         """Return the answer, with the key from the key server."""
-        return self._answer(ext, await self._keys.device_key(g, ext, cvm), fetched=True)
+        began = time.perf_counter()
+        outcome = await self._keys.device_key(g, ext, cvm)
+        self._observed.key(outcome, time.perf_counter() - began)
+        return self._answer(ext, outcome, fetched=True)
 
     def _answer(self, ext: str, outcome: Outcome, *, fetched: bool) -> Lookup:
         try:

@@ -21,6 +21,7 @@ from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.ear import Ear
 from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.waiting import Outbox
 
@@ -35,7 +36,10 @@ ASKED = 128
 
 
 class RasPort:
-    """The port.  on_event takes each of the registrar's events; look-ups are answered here."""
+    """The port.  on_event takes each of the registrar's events; look-ups are answered here.
+
+    state: what answers wait for; observed: counts what comes and goes.
+    """
 
     def __init__(
         self,
@@ -43,7 +47,9 @@ class RasPort:
         lookups: Lookups,
         on_event: Callable[[Event], None],
         state: State | None = None,
+        observed: Observed | None = None,
     ) -> None:
+        self._observed = observed or Observed()
         self._registrar = registrar
         self._lookups = lookups
         self._on_event = on_event
@@ -124,6 +130,7 @@ class RasPort:
 
     def _datagram(self, data: bytes, source: Address) -> None:
         self.received += 1
+        self._observed.came(data)
         try:
             self._registrar.receive_datagram(data, source, _now())
         except LocalProtocolError as error:
@@ -152,6 +159,7 @@ class RasPort:
     def _send(self, data: bytes, address: Address) -> None:
         if self._ear is not None:
             self._ear.send(data, address)
+            self._observed.went(data)
 
     def _look_up(self, event: Event) -> None:
         _, ticket, ext, g, _, _, cvm, source, phone = event

@@ -1,4 +1,4 @@
-"""The registrar's events as lines that a person can read; no secret is in any of them."""
+"""The registrar's events as lines of the log, without a secret (docs/gatekeeper-seeing.md has them all)."""
 
 import time
 from typing import Any
@@ -7,6 +7,7 @@ from ras import profile
 from ras.message import GRQ
 
 from ringkey import log
+from ringkey.gatekeeper import reasons
 from ringkey.gatekeeper.addresses import place
 
 _CODES = {
@@ -77,7 +78,14 @@ class Record:
             self._log.info("gcf_sent", ext=rest[1], source=place(rest[0]))
         elif name == "refused":
             reason = _CODES.get(rest[2], rest[2])
-            self._log.warning("refused", ext=rest[1], source=place(rest[0]), reason=reason, cvm=cvm)
+            self._log.warning(
+                "refused",
+                ext=rest[1],
+                source=place(rest[0]),
+                reason=reason,
+                code=reasons.of_code(rest[2]),
+                cvm=cvm,
+            )
         elif name == "registered":
             held, old = rest
             self._log.info(
@@ -94,7 +102,8 @@ class Record:
                 "registration_ended", ext=rest[0].ext, source=place(rest[0].source), reason=rest[1]
             )
         elif name == "dropped":
-            self._log.warning("dropped", source=place(rest[0]), reason=rest[1])
+            code = reasons.of_text(rest[1])
+            self._log.warning("dropped", source=place(rest[0]), reason=rest[1], code=code)
         elif name == "ignored":
             self._log.warning("ignored", source=rest[0], seconds=rest[1] // 1000)
         else:

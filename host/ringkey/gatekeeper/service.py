@@ -10,12 +10,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ras.registrar import Registrar, Settings
+from ras.policy import Settings
+from ras.registrar import Registrar
 from ras.registrations import Held
 from ras.throttle import Throttle
 
 from ringkey import log
+from ringkey.admin import Admin
 from ringkey.errors import UserError
+from ringkey.gatekeeper import metrics
 from ringkey.gatekeeper.addresses import Address, Addresses, place
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
@@ -23,6 +26,8 @@ from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.metrics import Metrics
+from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.pinkey import load_pin_key
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
@@ -33,6 +38,7 @@ from ringkey.gatekeeper.state.usable import usable
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, resolve_url
 from ringkey.site.control import ControlServer
+from ringkey.site.keyserver_tables import AdminConfig
 
 # Seconds that a start waits for the first word of a key server: a phone that asks before it is
 # left to its next try.
@@ -61,6 +67,10 @@ class GatekeeperService:
         self._signalling: Signalling | None = None
         self._control: ControlServer | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._admin: Admin | None = None
+        self._metrics = Metrics()
+        self._observed = Observed(self._metrics.time)
+        self._began = time.monotonic()
         self._check_values: tuple[bytes, ...] = ()
         self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
 
@@ -82,8 +92,8 @@ class GatekeeperService:
             self._watch = None
         if self._state is not None and self.ports:
             await self._state.settled()  # answers that wait for it go out
-        parts = (self._control, self._ras, self._signalling, self._keys)
-        self._control = self._ras = self._signalling = self._keys = None
+        parts = (self._admin, self._control, self._ras, self._signalling, self._keys)
+        self._admin = self._control = self._ras = self._signalling = self._keys = None
         for part in parts:
             if part is not None:
                 await part.stop()
@@ -141,7 +151,11 @@ class GatekeeperService:
         control = ControlServer(
             self._site.run,
             "gatekeeper",
-            {"registrations": self._tell_registrations, "end": self._end_registration},
+            {
+                "registrations": self._tell_registrations,
+                "end": self._end_registration,
+                "figures": self._tell_figures,
+            },
         )
         await control.start()  # first: it finds out whether another gatekeeper of this site runs
         self._control = control
@@ -176,8 +190,8 @@ class GatekeeperService:
         self._put_back(self._state, self._registrar, self._directory, self._keys)
         # From here on the channels of registrations that are there again may be opened.
         self._signalling = await self._listen()
-        self._lookups = Lookups(self._directory, self._keys, self._record.budget)
-        self._ras = RasPort(self._registrar, self._lookups, self._event, self._state)
+        self._lookups = Lookups(self._directory, self._keys, self._record.budget, self._observed)
+        self._ras = RasPort(self._registrar, self._lookups, self._event, self._state, self._observed)
         await self._keys.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)
@@ -193,10 +207,24 @@ class GatekeeperService:
         self._end_outdated(self._keys)
         if config.multicast:
             await self._ras.join_multicast(config.listen)
+        if config.admin is not None:
+            await self._open_admin(config.admin, self._keys, self._directory)
         self._watch = asyncio.create_task(
             certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
         )
         self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
+
+    async def _open_admin(self, admin: AdminConfig, keys: KeyClient, directory: Directory) -> None:
+        self._metrics.registry.register(metrics.Outcomes(self._observed))
+        self._metrics.add(metrics.read_when_asked(self._config, self._observed, keys, self._sizes))
+        self._admin = Admin(admin, self._metrics, metrics.checks(self._config, keys, directory))
+        # Not "admin": a key server in the same process has that.
+        self.ports["gatekeeper_admin"] = await self._admin.start()
+
+    def _sizes(self) -> dict[str, float]:
+        sizes: dict[str, float] = {} if self._registrar is None else dict(self._registrar.sizes())
+        sizes["channels"] = 0 if self._signalling is None else len(self._signalling)
+        return sizes
 
     async def _listen(self) -> Signalling:
         config = self._config
@@ -264,6 +292,7 @@ class GatekeeperService:
 
     def _event(self, event: tuple[Any, ...]) -> None:
         self._record.event(event, self._check_values)
+        self._observed.event(event)
         if self._state is not None:
             self._state.event(event)
         if event[0] == "registered":
@@ -283,6 +312,28 @@ class GatekeeperService:
         now = time.monotonic_ns() // 1_000_000
         held = [] if self._registrar is None else self._registrar.held()
         return {"registrations": [self._tell(one, now) for one in held]}
+
+    def _tell_figures(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Return counts since the start; who asks twice has rates (cli/top.py)."""
+        observed, keys = self._observed, self._keys
+        return {
+            "at": time.monotonic(),
+            "up": time.monotonic() - self._began,
+            "outcomes": [[*labels, count] for labels, count in observed.outcomes.items()],
+            "received": sum(observed.received.values()),
+            "sent": sum(observed.sent.values()),
+            "tables": self._sizes(),
+            "look_ups": dict(observed.look_ups),
+            "key_requests": 0 if keys is None else keys.batches.requests,
+            "latencies": observed.latencies(),
+            "failing": observed.failing(),
+            "key_server": {
+                "ready": keys is not None and keys.ready.is_set(),
+                "followed": 0 if keys is None else keys.following,
+                "servers": len(self._config.key_servers),
+                "cvm": [value.hex() for value in self._check_values],
+            },
+        }
 
     def _tell(self, held: Held, now: int) -> dict[str, Any]:
         return {

@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from ringkey.keyserver.admin import Check
+from ringkey.admin import Check
+from ringkey.figures import Figures, as_mapping
 from ringkey.keyserver.advanced import AdvancedService
 from ringkey.keyserver.agent import Agent
 from ringkey.keyserver.files import FileService
 from ringkey.keyserver.ledger import Ledger
-from ringkey.keyserver.metrics import Figures, as_mapping
 from ringkey.keyserver.serving import TLS_REFUSED, Listener
 from ringkey.site import certificates
 from ringkey.site.config import KeyServerConfig

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import suppress
 
 from ringkey import log
+from ringkey.admin import Admin
 from ringkey.keyserver import keyring, observed, office
-from ringkey.keyserver.admin import Admin
 from ringkey.keyserver.advanced import AdvancedService
 from ringkey.keyserver.agent import Agent, derive, open_agent
 from ringkey.keyserver.books import Unrecorded

@@ -4,7 +4,6 @@ aiohttp does HTTP; here is what stands around it: how many may come, how long th
 what of it goes into the log.
 """
 
-import errno
 import socket
 import ssl
 from collections import Counter
@@ -14,7 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from ringkey import log
-from ringkey.errors import UserError
+from ringkey.errors import UserError, cannot_listen
 from ringkey.keyserver.gate import STOP, Gate
 
 # Octets.  The longest request line with a meaning, /keys/kkg.txt with all its parameters, has
@@ -167,13 +166,3 @@ def _listening(host: str, port: int) -> socket.socket:
     found = socket.create_server((host, port), family=family, backlog=BACKLOG)
     found.setblocking(False)
     return found
-
-
-def cannot_listen(host: str, port: int, error: OSError) -> UserError:
-    """Return the error for a port that cannot be listened on."""
-    where = f"port {port} of {host}"
-    if error.errno == errno.EADDRINUSE:
-        return UserError(f"{where} is taken by another process", f"ss -ltnp 'sport = :{port}'")
-    if error.errno == errno.EACCES:
-        return UserError(f"{where} needs privileges that this user has not", "ringkey status")
-    return UserError(f"cannot listen on {where}: {error.strerror}", "ip address")

@@ -129,7 +129,8 @@ class GatekeeperConfig:
     time_to_live: seconds; suites: names, the ones it accepts; alternates: (host, port) of other
     gatekeepers; icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end);
     max_registrations: held at a time, further phones are sent to the alternates; log_lines: a
-    second, that strangers may cause, and phones twice as many.
+    second, that strangers may cause, and phones twice as many; admin: health and metrics, None
+    where they are not wanted.
     """
 
     listen: str
@@ -154,6 +155,7 @@ class GatekeeperConfig:
     max_registrations: int
     log_lines: int
     throttle: Throttle
+    admin: tables.AdminConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,7 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         # 100: see gatekeeper/record.py.  Ten thousand lines are more than a second has room for.
         log_lines=table.integer("log_lines", 100, 0, 10_000),
         throttle=Throttle() if throttle is None else _throttle(throttle),
+        admin=tables.read_admin(table.table("admin"), 8446),
     )
     table.done()
     return config

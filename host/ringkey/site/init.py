@@ -321,4 +321,8 @@ failures = 10
 window = 900
 ignore = 30
 ignore_max = 3600
+
+[gatekeeper.admin]          # /metrics, /healthz, /readyz; plain HTTP, for this machine
+listen = "127.0.0.1"
+port = 8446
 """

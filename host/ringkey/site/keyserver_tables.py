@@ -74,7 +74,10 @@ class EnrolmentConfig:
 
 @dataclass(frozen=True, slots=True)
 class AdminConfig:
-    """`[keyserver.admin]`: health and metrics, plain HTTP.  listen: IP address; port: TCP."""
+    """`[keyserver.admin]`, `[gatekeeper.admin]`: health and metrics, plain HTTP.
+
+    listen: IP address; port: TCP.
+    """
 
     listen: str
     port: int
@@ -165,11 +168,14 @@ def read_enrolment(table: Table | None, default_directory: Path) -> EnrolmentCon
     return found
 
 
-def read_admin(table: Table | None) -> AdminConfig | None:
-    """Return `[keyserver.admin]`, None where there is none; raises UserError."""
+def read_admin(table: Table | None, port: int = 8445) -> AdminConfig | None:
+    """Return `[keyserver.admin]` or the like, None where there is none; raises UserError.
+
+    port: its default.
+    """
     if table is None:
         return None
-    found = AdminConfig(table.ip("listen", "127.0.0.1"), table.port("port", 8445))
+    found = AdminConfig(table.ip("listen", "127.0.0.1"), table.port("port", port))
     everybody = table.flag("anybody", False)
     if not ipaddress.ip_address(found.listen).is_loopback and not everybody:
         raise table.error(

@@ -10,7 +10,9 @@ from ras.endpoint import Endpoint
 from ras.generator import fits, pack
 from ras.keyfile import KeyFile
 from ras.login import Login
-from ras.registrar import Lookup, Registrar, Settings
+from ras.lookups import Lookup
+from ras.policy import Settings
+from ras.registrar import Registrar
 
 from support import Random
 

@@ -1,7 +1,8 @@
 """What of a gatekeeper outlives its process: as octets, and in a new registrar that goes on with it."""
 
 from ras import kept, keys, message
-from ras.registrar import Registrar, Settings
+from ras.policy import Settings
+from ras.registrar import Registrar
 from ras.registrations import Held
 from ras.throttle import Throttle
 

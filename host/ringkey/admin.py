@@ -1,7 +1,7 @@
-"""Health and metrics on a port of their own: plain HTTP, for this machine (docs/files.md).
+"""A service's health and metrics on a port of their own: plain HTTP, for this machine.
 
 /healthz   200 while the event loop turns
-/readyz    200 where a phone that came now would get keys, else 503; what is wrong, as JSON
+/readyz    200 where a phone that came now would be served, else 503; what is wrong, as JSON
 /metrics   for Prometheus
 """
 
@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from ringkey.errors import UserError
-from ringkey.keyserver.metrics import Metrics
-from ringkey.keyserver.serving import MAX_BODY, cannot_listen
+from ringkey.errors import UserError, cannot_listen
+from ringkey.figures import Metrics
 from ringkey.site.keyserver_tables import AdminConfig
 
+# Octets of a request's body: none has one.
+MAX_BODY = 1024
 # Seconds without a request: Prometheus asks every 15 or 30.
 IDLE = 75.0
 
@@ -52,7 +53,7 @@ class Admin:
             self._runner = None
 
     def problems(self) -> dict[str, str]:
-        """Return what is wrong by the check's name, nothing where a phone would get keys."""
+        """Return what is wrong by the check's name, nothing where a phone would be served."""
         found = {}
         for name, check in self._checks.items():
             try:

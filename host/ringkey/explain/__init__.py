@@ -1,0 +1,1 @@
+"""What is in a capture of RAS, in plain words (docs/gatekeeper-seeing.md)."""

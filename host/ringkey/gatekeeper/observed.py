@@ -1,0 +1,195 @@
+"""What a gatekeeper does, counted as it does it: for metrics (metrics.py) and `ringkey gatekeeper top`.
+
+Labels are of few values, none of them a stranger's choice: kinds of message, names of reasons.
+Extensions are named only in `failing`, for a person at the control socket.
+"""
+
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ras.message import GRQ, KINDS, RRQ, UCF, URQ
+
+from ringkey.gatekeeper import reasons
+from ringkey.gatekeeper.addresses import Address, place
+from ringkey.gatekeeper.answers import Found, Outcome, Refused
+
+# Requests whose answer is awaited, to time them: the registrar's own look-ups are at most 1,024.
+MAX_OPEN = 2048
+# Extensions that fail; strangers can name any, so the one that failed longest ago goes.
+MAX_FAILING = 256
+# Of those, how many are shown: a screen of 24 lines has room for half.
+SHOWN = 40
+# Latencies kept for the percentiles of `top`: some seconds of a busy gatekeeper.
+KEPT = 1024
+# What goes by another name than a kind of message: nothing that can be decoded.
+NO_KIND = "other"
+_XRS = 24  # the number of unknownMessageResponse among RasMessage's alternatives
+
+Timed = Callable[[str, float], None]
+"""(a kind of request or "key", seconds)."""
+
+
+@dataclass(slots=True)
+class _Failing:
+    step: str
+    reason: str
+    source: str
+    count: int
+    last: float
+
+
+class Observed:
+    """The counts.  on_time: told of each latency.
+
+    outcomes: (message, outcome, reason) to count; received, sent: kind of message to count;
+    look_ups: outcome to count, keys that were in memory among them as "memory".
+    """
+
+    def __init__(self, on_time: Timed | None = None) -> None:
+        self.outcomes: Counter[tuple[str, str, str]] = Counter()
+        self.received: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
+        self.look_ups: Counter[str] = Counter()
+        self._on_time = on_time
+        self._arrived = time.perf_counter()
+        # (message, what tells requests apart) -> when it came
+        self._open: OrderedDict[tuple[str, Any], float] = OrderedDict()
+        self._ext_of: OrderedDict[Address, str] = OrderedDict()  # of the last GRQ from there
+        self._failing: OrderedDict[str, _Failing] = OrderedDict()
+        self._latest = {kind: deque[float](maxlen=KEPT) for kind in (GRQ, RRQ, "key")}
+
+    # -- what the RAS port tells
+
+    def came(self, data: bytes) -> None:
+        """Count a datagram, before the registrar has it."""
+        self._arrived = time.perf_counter()
+        self.received[_kind(data)] += 1
+
+    def went(self, data: bytes) -> None:
+        """Count a datagram that goes out."""
+        self.sent[_kind(data)] += 1
+
+    def event(self, event: tuple[Any, ...]) -> None:
+        """Count an event of `ras.registrar`."""
+        told = getattr(self, f"_{event[0]}", None)
+        if told is not None:
+            told(*event[1:])
+
+    def key(self, outcome: Outcome, seconds: float | None) -> None:
+        """Count a look-up; seconds: how long a key server took, None where it was in memory."""
+        if seconds is not None:
+            self._time("key", seconds)
+        if isinstance(outcome, Found):
+            self.look_ups["memory" if seconds is None else "found"] += 1
+        else:
+            # Codes of the key server's own, which is trusted to have few.
+            self.look_ups[outcome.code if isinstance(outcome, Refused) else "unavailable"] += 1
+
+    # -- what it comes to
+
+    def failing(self) -> list[dict[str, Any]]:
+        """Return the extensions that failed last and have not registered since, latest first."""
+        now = time.monotonic()
+        latest = list(reversed(self._failing.items()))[:SHOWN]
+        return [
+            {
+                "ext": ext,
+                "step": one.step,
+                "reason": one.reason,
+                "words": reasons.words(one.reason),
+                "source": one.source,
+                "count": one.count,
+                "seconds_ago": round(now - one.last, 1),
+            }
+            for ext, one in latest
+        ]
+
+    def latencies(self) -> dict[str, dict[str, float]]:
+        """Return percentiles of the latest of each kind, in seconds; none where there is none."""
+        found = {}
+        for kind, kept in self._latest.items():
+            if kept:
+                order = sorted(kept)
+                found[kind] = {
+                    f"p{percent}": round(order[min(len(order) - 1, len(order) * percent // 100)], 6)
+                    for percent in (50, 99)
+                }
+        return found
+
+    # -- the registrar's events, by name
+
+    def _request(self, source: Address, ext: str) -> None:
+        self._begin((GRQ, (source, ext)))
+        _put(self._ext_of, source, ext, MAX_OPEN)
+
+    def _lookup(
+        self, _ticket: int, ext: str, g: bytes, _suite: str, kind: str, _cvm: bytes, *_more: object
+    ) -> None:
+        if kind == RRQ:
+            self._begin((RRQ, (ext, g)))
+
+    def _confirmed(self, source: Address, ext: str) -> None:
+        self.outcomes[GRQ, "confirmed", ""] += 1
+        self._end((GRQ, (source, ext)))
+
+    def _refused(self, source: Address, ext: str, code: int) -> None:
+        kind = GRQ if self._open.pop((GRQ, (source, ext)), None) is not None else RRQ
+        name = reasons.of_code(code)
+        self.outcomes[kind, "refused", name] += 1
+        self._failed(ext, kind, name, source)
+
+    def _registered(self, held: Any, _old: Any) -> None:
+        self.outcomes[RRQ, "registered", ""] += 1
+        self._end((RRQ, (held.ext, held.g)))
+        self._failing.pop(held.ext, None)
+
+    def _refreshed(self, _held: Any) -> None:
+        self.outcomes[RRQ, "kept-alive", ""] += 1
+
+    def _ended(self, _held: Any, reason: str) -> None:
+        # Reasons are UnregRequestReasons and the registrar's own words.
+        self.outcomes[URQ, "ended", reason.replace(" ", "-")] += 1
+
+    def _dropped(self, source: Address, reason: str) -> None:
+        name, kind = reasons.of_text(reason), reasons.kind_of_text(reason)
+        self.outcomes[kind or NO_KIND, "dropped", name] += 1
+        ext = self._ext_of.get(source)
+        if ext is not None and kind in ("", GRQ, RRQ, URQ, UCF):
+            self._failed(ext, kind or NO_KIND, name, source)
+
+    def _failed(self, ext: str, step: str, reason: str, source: Address) -> None:
+        old = self._failing.pop(ext, None)
+        count = 1 if old is None or old.reason != reason else old.count + 1
+        one = _Failing(step, reason, place(source), count, time.monotonic())
+        _put(self._failing, ext, one, MAX_FAILING)
+
+    def _begin(self, request: tuple[str, Any]) -> None:
+        _put(self._open, request, self._arrived, MAX_OPEN)
+
+    def _end(self, request: tuple[str, Any]) -> None:
+        began = self._open.pop(request, None)
+        if began is not None:
+            self._time(request[0], time.perf_counter() - began)
+
+    def _time(self, kind: str, seconds: float) -> None:
+        self._latest[kind].append(seconds)
+        if self._on_time is not None:
+            self._on_time(kind, seconds)
+
+
+def _put(table: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
+    table.pop(key, None)
+    table[key] = value
+    if len(table) > most:
+        table.popitem(last=False)
+
+
+def _kind(data: bytes) -> str:
+    """Return the kind of a datagram by its first octet: the number of RasMessage's alternative."""
+    number = data[0] >> 2 if data else 0xFF  # an extension bit, 5 bits of number, 2 that follow
+    if number < len(KINDS):
+        return KINDS[number]
+    return "XRS" if number == _XRS else NO_KIND
