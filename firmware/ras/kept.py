@@ -50,6 +50,11 @@ def counted(registrar) -> bool:
     return any(table.changed for table in registrar.attempts.tables().values())
 
 
+def counters(registrar) -> int:
+    """Return how many counters there are."""
+    return sum([len(table) for table in registrar.attempts.tables().values()])
+
+
 def failures(registrar) -> dict:
     """Return and forget what has changed of the counters: (table, key) -> (failures, last, until)."""
     found = {}

@@ -136,7 +136,7 @@ def test_all_of_it_comes_back(path):
             assert second.had.found == {NAME: FOUND}
             assert second.had.statuses == {"https://a:1": status}
             assert second.registrar.rg_key == rg
-            assert second.registrar._nonces.keys() == [("GRQ", b"e" * 16)]
+            assert kept.nonces(second.registrar) == [("GRQ", b"e" * 16)]
             assert second.registrar._answers.get((SOURCE, b"request"), ticks.moment().mono) == b"answer"
             throttle = second.registrar.settings.throttle
             throttle.failed("192.0.2.7", ticks.moment().mono)
@@ -522,5 +522,13 @@ def test_other_rows():
         rows.key_of(b"short")
     answer = (("2001:db8::1", 65535), b"q" * 300, b"a", 1 << 40)
     assert rows.unpack_answer(rows.pack_answer(*answer)) == answer
-    for key in ("192.0.2.1", ("192.0.2", "1001")):
+    g = bytes(range(240, 256))
+    for key in (
+        ("stranger", "192.0.2.1"),
+        ("stranger", ("192.0.2", "1001")),
+        ("extension", "1001"),
+        ("key", ("1001", g)),
+        ("phone", (("192.0.2.1", 1719), "1001", g)),
+        ("phone", ("192.0.2.1", "1001", g)),
+    ):
         assert rows.unpack_failed(rows.pack_failed(key)) == key

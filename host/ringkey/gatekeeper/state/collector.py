@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ras import kept
-from ras.attempts import MAX_EXTENSIONS, MAX_KEYS, MAX_PROVEN
 from ras.registrar import Registrar
 from ras.registrations import Held
 from ras.throttle import MAX_SOURCES
@@ -14,9 +13,6 @@ from ringkey.gatekeeper.state import rows
 from ringkey.gatekeeper.state.restore import RG, STATUSES, Keys
 from ringkey.gatekeeper.state.store import Batch
 from ringkey.gatekeeper.state.ticks import Moment
-
-# Counters there are at most.
-MAX_COUNTED = MAX_SOURCES + MAX_EXTENSIONS + MAX_KEYS + MAX_PROVEN
 
 
 class Collector:
@@ -107,7 +103,7 @@ class Collector:
         found = kept.failures(self._registrar)
         self._failures.update(map(rows.pack_failed, found))
         # Sources that were pushed out of the throttle go from the disk as well, many at a time.
-        if batch.whole or len(self._failures) > 2 * MAX_COUNTED:
+        if batch.whole or len(self._failures) > 2 * max(MAX_SOURCES, kept.counters(self._registrar)):
             batch.all_failures = True
             found = kept.all_failures(self._registrar)
             self._failures = set(map(rows.pack_failed, found))
