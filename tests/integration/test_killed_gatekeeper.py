@@ -4,6 +4,7 @@ After each restart every confirmed registration is there, and none that was ende
 to register again.  RINGKEY_LONG=1 has the full numbers (make test-long).
 """
 
+import contextlib
 import os
 import random
 import resource
@@ -22,7 +23,7 @@ from ras_phone import record_of
 from ringkey.site import control
 
 LONG = bool(os.environ.get("RINGKEY_LONG"))
-PHONES = 5_000 if LONG else 120
+PHONES = int(os.environ.get("RINGKEY_PHONES", 5_000 if LONG else 120))
 KILLS = 20 if LONG else 3
 SAMPLE = 200 if LONG else 40
 FETCHERS = 4
@@ -64,24 +65,32 @@ def free_port():
 def fleet(site, run_service, ringkey):
     """Phones with keys, and a gatekeeper on a port that it has again after each restart."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard > 0 else soft, hard))
     exts = [str(20_000 + n) for n in range(PHONES)]
     file = site / "import.csv"
     file.write_text("".join(f"{ext},{PIN}\n" for ext in exts))
     ringkey("--site", site, "extension", "import", file)
-    keyserver = run_service(site, "keyserver", "serve", log=False)
-    records = fetch_all(site, keyserver.ports["files"], exts)
-    sites.set_values(site, "gatekeeper", port=free_port())
-    gatekeeper = run_service(site, "gatekeeper", "serve", log=False)
-    gatekeeper.wait_for("key_server_ready")
-    fleet = Fleet([records[ext] for ext in exts], ("127.0.0.1", gatekeeper.ports["ras"]))
-    fleet.gatekeeper = gatekeeper
-    fleet.keyserver = keyserver
-    yield fleet
-    fleet.close()
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard > 0 else soft, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        keyserver = run_service(site, "keyserver", "serve", log=False, ready=False)
+        stack.callback(keyserver.stop)
+        keyserver.wait_for("ready", STARTING)
+        records = fetch_all(site, keyserver.ports["files"], exts)
+        sites.set_values(site, "gatekeeper", port=free_port())
+        gatekeeper = run_service(site, "gatekeeper", "serve", log=False, ready=False)
+        stack.callback(gatekeeper.stop)
+        gatekeeper.wait_for("ready", STARTING)
+        fleet = Fleet([records[ext] for ext in exts], ("127.0.0.1", gatekeeper.ports["ras"]))
+        stack.callback(fleet.close)
+        fleet.gatekeeper = gatekeeper
+        stack.callback(stop_last, fleet)
+        gatekeeper.wait_for("key_server_ready", STARTING)
+        yield fleet
+
+
+def stop_last(fleet):
+    """Stop the gatekeeper that runs at the end."""
     fleet.gatekeeper.stop()
-    keyserver.stop()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def listed(site):
