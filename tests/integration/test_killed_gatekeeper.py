@@ -23,7 +23,7 @@ from ras_phone import record_of
 from ringkey.site import control
 
 LONG = bool(os.environ.get("RINGKEY_LONG"))
-PHONES = int(os.environ.get("RINGKEY_PHONES", 5_000 if LONG else 120))
+PHONES = int(os.environ.get("RINGKEY_PHONES") or (5_000 if LONG else 120))
 KILLS = 20 if LONG else 3
 SAMPLE = 200 if LONG else 40
 FETCHERS = 4
