@@ -30,7 +30,9 @@ from ringkey.gatekeeper.state.waiting import Waiting
 LINGER = 0.025
 FULL = 32
 # Seconds for which an answer waits for a disk that is slow, at most: a phone asks again after 2.
-HOLD = 0.25
+HOLD = 1.0
+# And an administrator, who can wait longer than a phone.
+SETTLE = 5.0
 # Seconds until failures that were counted are written.
 TICK = 1.0
 # Seconds between two marks of the clocks: a clock that was set before that has no say in a life.
@@ -78,6 +80,7 @@ class State:
             self._on_disk = True
         except Exception as error:
             self._fail(error)
+            await loop.run_in_executor(self._thread, self._discard)
         self._shift = ticks.shift_after(self._loaded.moment, ticks.moment())
 
     def keys(self) -> Keys:
@@ -155,14 +158,14 @@ class State:
         return self._waiting
 
     async def settled(self) -> None:
-        """Wait until the changes so far are on the disk, but not for longer than HOLD."""
-        self._fresh = True
-        waiting = self.changed()
-        if waiting is not None:
-            done = asyncio.Event()
-            waiting.add(done.set)
-            self._arm()
-            await done.wait()
+        """Wait until the changes so far are on the disk, but not for longer than SETTLE."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE):
+                if self._writing is not None:
+                    await asyncio.wait([self._writing])
+                self._write()  # or the next one is being written already, and has them
+                if self._writing is not None:
+                    await asyncio.wait([self._writing])
 
     # Batches
 
