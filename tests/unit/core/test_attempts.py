@@ -30,7 +30,7 @@ def test_what_a_stranger_can_fill_is_full_at_its_cap_and_no_phone_is_forgotten()
     assert len(attempts._strangers) == 50
     assert len(attempts._keys) == 8192
     assert len(attempts._extensions) == 1
-    assert len(noise._noise) == len(noise._unsigned) == 8192
+    assert len(noise._ports) == len(noise._hosts) == len(noise._unsigned) == 8192
     assert attempts.proven(phone, EXT, g, 20001)
     assert attempts.refused(phone, EXT, g, 20001) is None
     assert noise.phones_at(phone[0], 20001)
@@ -39,14 +39,19 @@ def test_what_a_stranger_can_fill_is_full_at_its_cap_and_no_phone_is_forgotten()
 def test_noise_closes_the_ear_for_its_source_alone():
     noise = Noise(3)
     noise.proven(PHONE, 0)
-    bans = [noise.made(("10.0.0.1", port), 1, 0) for port in range(4)]
-    assert bans == [0, 0, 2000, 4000]
-    assert noise.ignores(("10.0.0.1", 99), 3999)
-    assert not noise.ignores(("10.0.0.1", 99), 4000)
+    for _ in range(3):
+        assert noise.made(("10.0.0.1", 1), 1, 0) == 0
+    assert noise.ignores(("10.0.0.1", 1), 1999)
+    assert not noise.ignores(("10.0.0.1", 1), 2000)
+    assert not noise.ignores(("10.0.0.1", 2), 1), "a neighbour behind the same router"
+    bans = [noise.made(("10.0.0.1", port), 1, 0) for port in range(10, 38)]
+    assert bans == [0] * 26 + [2000, 4000]
+    assert noise.ignores(("10.0.0.1", 2), 3999)
+    assert not noise.ignores(("10.0.0.1", 2), 4000)
     assert not noise.ignores(("10.0.0.2", 1), 1)
-    for port in range(4):
-        noise.made((PHONE[0], port), 1, 0)
-    assert noise.ignores((PHONE[0], 7), 1)
+    for port in range(40):
+        assert noise.made((PHONE[0], port), 1, 0) == 0, "nothing for the kernel to drop"
+    assert noise.ignores((PHONE[0], 70), 1)
     assert not noise.ignores(PHONE, 1), "the phone's own port"
     assert noise.phones_at(PHONE[0], 1)
     assert not noise.phones_at("10.0.0.1", 1)
@@ -160,6 +165,29 @@ def test_in_a_flood_one_is_enough():
     assert noise.ignores(("10.1.5.1", 1), 1)
     assert not noise.ignores(PHONE, 1)
     assert noise.made(("10.0.5.1", 1), 1, 1000) == 0, "the flood is over"
+
+
+def test_in_a_flood_from_a_phones_address_the_phone_is_heard():
+    noise = Noise()
+    noise.proven(PHONE, 0)
+    for i in range(250):
+        assert noise.made((PHONE[0], 50000 + i), 1, 0) == 0
+    assert noise.ignores((PHONE[0], 50249), 1)
+    assert not noise.ignores(PHONE, 1)
+    assert not noise.ignores((PHONE[0], 7), 1), "a phone there that has just been switched on"
+
+
+def test_a_registration_that_is_back_after_a_restart_is_a_phones():
+    random = Random(3)
+    gatekeeper = patient(Issuing(random), random)
+    phone = registered(gatekeeper)
+    again = patient(gatekeeper.site, Random(4), throttle=Throttle(3))
+    again.registrar.remember(gatekeeper.registrar.registration(EXT), 1000)
+    for _ in range(5):
+        again.registrar.settings.throttle.failed(PHONE[0], 1000)
+    phone.gatekeeper = again
+    phone.now = 1000
+    assert phone.deliver(phone.ask())
 
 
 def test_long_noise_counts_more_than_short():
