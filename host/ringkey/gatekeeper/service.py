@@ -102,6 +102,8 @@ class GatekeeperService:
             "lookups": self._keys.lookups,
             "changes": f"{self._keys.following} of {len(self._config.key_servers)} key servers followed",
             "datagrams": 0 if self._ras is None else self._ras.received,
+            "ignored": self._registrar.ignored,
+            "sources_ignored": 0 if self._ras is None else self._ras.sources_ignored,
         }
 
     def reload(self) -> None:
