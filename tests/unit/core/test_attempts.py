@@ -3,8 +3,7 @@
 docs/gatekeeper-silence.md has the list.
 """
 
-from ras import answers, keys, lookups, message, profile, registrar
-from ras.attempts import Attempts
+from ras import answers, keys, lookups, message, profile
 from ras.lookups import Asked, Pending
 from ras.noise import Noise
 from ras.throttle import Throttle
@@ -14,26 +13,6 @@ from pair import PHONE
 from support import Random
 
 EXT = "1001"
-
-
-def test_what_a_stranger_can_fill_is_full_at_its_cap_and_no_phone_is_forgotten():
-    attempts = Attempts(Throttle(keys=50))
-    noise = Noise()
-    phone, g = PHONE, bytes(16)
-    attempts.succeeded(phone, EXT, g, 0)
-    noise.proven(phone, 0)
-    for i in range(20000):
-        source = ("10.%d.%d.1" % (i >> 8 & 255, i & 255), 5)
-        attempts.failed(source, EXT, i.to_bytes(16, "big"), True, i)
-        noise.made(source, 1, i)
-        noise.unsigned(source, i)
-    assert len(attempts._strangers) == 50
-    assert len(attempts._keys) == 8192
-    assert len(attempts._extensions) == 1
-    assert len(noise._ports) == len(noise._hosts) == len(noise._unsigned) == 8192
-    assert attempts.proven(phone, EXT, g, 20001)
-    assert attempts.refused(phone, EXT, g, 20001) is None
-    assert noise.phones_at(phone[0], 20001)
 
 
 def test_noise_closes_the_ear_for_its_source_alone():
@@ -87,23 +66,6 @@ def test_strangers_leave_room_for_phones_among_what_waits():
             assert pending.take(ticket) is None
     assert len(pending) == 0
     assert not pending.holds(("10.0.0.1", 5), b"5")
-
-
-def test_answers_to_strangers_push_out_no_answer_to_a_phone():
-    random = Random(3)
-    gatekeeper = patient(Issuing(random), random)
-    phone = registered(gatekeeper)
-    request = phone.reach("GRQ")
-    answer = phone.deliver(request)
-    stranger = Exchange(gatekeeper, address=("10.0.0.1", 5))
-    stranger.record.cvm = b"old"
-    grq = bytearray(stranger.ask())
-    number = grq.index(message.decode_message(bytes(grq)).value["requestSeqNum"].to_bytes(2, "big")[:1], 1)
-    for i in range(registrar.MAX_REFUSALS + 100):
-        grq[number : number + 2] = i.to_bytes(2, "big")
-        gatekeeper.receive(bytes(grq), stranger.address, phone.now)
-    assert len(gatekeeper.registrar._refusals) == registrar.MAX_REFUSALS
-    assert phone.deliver(request) == answer
 
 
 def test_alternates_are_left_out_as_far_as_an_answer_would_outgrow_its_request():
