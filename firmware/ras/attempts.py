@@ -84,7 +84,9 @@ class Attempts:
             self._extensions.failed(ext, now)
 
     def succeeded(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> None:
-        """Remember that the PIN was proven."""
+        """Remember that the PIN was proven; only the counter that it came by begins anew."""
+        own = self._own(source, ext, g, now)
+        if own is not None:
+            self._phones.succeeded(own, now)
         for key in ((source, ext, g), (source[0], ext, g)):
             self._proven.put(key, True, now)
-            self._phones.succeeded(key, now)

@@ -10,6 +10,8 @@ from ras.throttle import Throttle
 
 # A phone's own retransmissions are no noise, so this much of it in a minute is none of a phone's.
 NOISE = const(100)
+# What an address may make with all its ports together, in multiples of that.
+PORTS = const(10)
 # Noise in one second, of all sources together, that is a flood; then one is enough of each.
 FLOOD = const(200)
 # Octets for which a datagram counts once more: what it costs to decode one grows with its length.
@@ -26,35 +28,45 @@ MAX_PHONES = const(40000)
 
 
 class Noise:
-    """A phone that has proven its PIN is counted by (host, port), all else at its address together."""
+    """Counts by (host, port), and in larger numbers by address: a device that is out of order does not make
+    its neighbours behind one router unheard, a thousand ports do not make a source a thousand.  A phone
+    that has proven its PIN answers for its own (host, port) alone.
+    """
 
     def __init__(self, limit: int = NOISE, unsigned: int = UNSIGNED, flood: int = FLOOD) -> None:
-        self._noise = Throttle(limit, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
+        self._ports = Throttle(limit, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
+        self._hosts = Throttle(limit * PORTS, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
+        self._flood = Throttle(1, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
         self._unsigned = Throttle(unsigned, _TEN, _TEN, _TEN, _MAX_SOURCES)
         self._phones = Recent(MAX_PHONES, None)
-        self._flood = Throttle(1, _MINUTE, _FIRST, _MINUTE, _MAX_SOURCES)
         self._flooded = flood
         self._second = self._made = 0
 
-    def _key(self, source, now: int):
-        return source if self._phones.get(source, now) else source[0]
-
     def ignores(self, source: "tuple[str, int]", now: int) -> bool:
         """Tell whether datagrams of this source are not to be decoded now."""
-        key = self._key(source, now)
-        return self._noise.ignores(key, now) or self._flood.ignores(key, now)
+        if self._ports.ignores(source, now) or self._flood.ignores(source, now):
+            return True
+        if self._phones.get(source, now):
+            return False
+        return self._hosts.ignores(source[0], now) or self._flood.ignores(source[0], now)
 
     def made(self, source: "tuple[str, int]", octets: int, now: int) -> int:
-        """Count one of so many octets; return for how many ms this source will be ignored, 0 for not."""
+        """Count one of so many octets; return for how many ms all of its address will be ignored, 0 for not.
+
+        It is 0 where a phone is at that address.
+        """
         if now // 1000 != self._second:
             self._second, self._made = now // 1000, 0
         weight = 1 + octets // _MORE
         self._made += weight
-        key = self._key(source, now)
-        ban = self._noise.failed(key, now, weight)
+        phones = self.phones_at(source[0], now)
+        self._ports.failed(source, now, weight)
+        ban = 0
+        if not self._phones.get(source, now):
+            ban = self._hosts.failed(source[0], now, weight)
         if self._made > self._flooded:
-            ban = max(ban, self._flood.failed(key, now))
-        return ban
+            ban = max(ban, self._flood.failed(source if phones else source[0], now))
+        return 0 if phones else ban
 
     def unsigned(self, source: "tuple[str, int]", now: int) -> bool:
         """Count an answer that nobody signs; tell whether it may go out."""

@@ -127,6 +127,11 @@ class Registrar:
         self._registrations.release(held, reason, now)
         return True
 
+    def remember(self, held: Held, now: int) -> None:
+        """Take a registration that is back after a restart for what it is: a phone, no stranger."""
+        self._attempts.succeeded(held.source, held.ext, held.g, now)
+        self.settings.noise.proven(held.source, now)
+
     # -- the face of all machines
 
     def datagrams_to_send(self) -> list:
@@ -187,7 +192,7 @@ class Registrar:
         """Answer with silence what no phone in order sends."""
         self._events.append(("dropped", source, reason))
         ban = self.settings.noise.made(source, len(data), now)
-        if ban and not self.settings.noise.phones_at(source[0], now):
+        if ban:
             self._events.append(("ignored", source[0], ban))
 
     # -- GRQ and RRQ

@@ -1,4 +1,4 @@
-"""Who is looked up first while strangers ask without end; what the socket and the cache keep of them."""
+"""Who is looked up first while strangers ask without end; what each table keeps of them, and of phones."""
 
 import asyncio
 import socket
@@ -6,12 +6,21 @@ import sys
 import time
 
 import pytest
+from exchange import Exchange, Issuing, patient, registered
+from pair import PHONE
+from ras import message, registrar
+from ras.attempts import Attempts
 from ras.keys import SHA256
+from ras.noise import Noise
+from ras.throttle import Throttle
 from ringkey.gatekeeper import lookup_queue
 from ringkey.gatekeeper.answers import Found
 from ringkey.gatekeeper.ear import MAX_DEAF, Ear
 from ringkey.gatekeeper.key_cache import KeyCache
 from ringkey.gatekeeper.lookup_queue import AT_ONCE, REFUSALS_AT_ONCE, LookupQueue
+from support import Random
+
+EXT = "1001"
 
 
 class Desk:
@@ -133,6 +142,43 @@ def test_a_queue_that_stops_gives_up_what_waits():
         assert desk.given_up[-1] == "late"
 
     run(test)
+
+
+def test_answers_to_strangers_push_out_no_answer_to_a_phone():
+    random = Random(3)
+    gatekeeper = patient(Issuing(random), random)
+    phone = registered(gatekeeper)
+    request = phone.reach("GRQ")
+    answer = phone.deliver(request)
+    stranger = Exchange(gatekeeper, address=("10.0.0.1", 5))
+    stranger.record.cvm = b"old"
+    grq = bytearray(stranger.ask())
+    number = grq.index(message.decode_message(bytes(grq)).value["requestSeqNum"].to_bytes(2, "big")[:1], 1)
+    for i in range(registrar.MAX_REFUSALS + 100):
+        grq[number : number + 2] = i.to_bytes(2, "big")
+        gatekeeper.receive(bytes(grq), stranger.address, phone.now)
+    assert len(gatekeeper.registrar._refusals) == registrar.MAX_REFUSALS
+    assert phone.deliver(request) == answer
+
+
+def test_what_a_stranger_can_fill_is_full_at_its_cap_and_no_phone_is_forgotten():
+    attempts = Attempts(Throttle(keys=50))
+    noise = Noise()
+    phone, g = PHONE, bytes(16)
+    attempts.succeeded(phone, EXT, g, 0)
+    noise.proven(phone, 0)
+    for i in range(20000):
+        source = (f"10.{i >> 8 & 255}.{i & 255}.1", 5)
+        attempts.failed(source, EXT, i.to_bytes(16, "big"), True, i)
+        noise.made(source, 1, i)
+        noise.unsigned(source, i)
+    assert len(attempts._strangers) == 50
+    assert len(attempts._keys) == 8192
+    assert len(attempts._extensions) == 1
+    assert len(noise._ports) == len(noise._hosts) == len(noise._unsigned) == 8192
+    assert attempts.proven(phone, EXT, g, 20001)
+    assert attempts.refused(phone, EXT, g, 20001) is None
+    assert noise.phones_at(phone[0], 20001)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")

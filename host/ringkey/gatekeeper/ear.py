@@ -66,6 +66,11 @@ class Ear:
         host, port = self._sock.getsockname()[:2]
         return host, port
 
+    @property
+    def ignored(self) -> int:
+        """How many addresses the kernel is asked to drop now."""
+        return len(self._deaf)
+
     def close(self) -> None:
         """Close the socket."""
         if self._timer is not None:

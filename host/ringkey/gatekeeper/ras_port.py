@@ -118,6 +118,11 @@ class RasPort:
             raise RuntimeError("not started")
         return self._ear.address
 
+    @property
+    def sources_ignored(self) -> int:
+        """How many addresses the kernel drops datagrams of now."""
+        return 0 if self._ear is None else self._ear.ignored
+
     def end_registration(self, ext: str, reason: str) -> bool:
         """End a registration with a URQ to the phone; tell whether there was one.
 

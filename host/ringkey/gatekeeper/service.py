@@ -128,6 +128,8 @@ class GatekeeperService:
             "changes": f"{self._keys.following} of {len(self._config.key_servers)} key servers followed",
             "datagrams": 0 if self._ras is None else self._ras.received,
             "state": "closed" if self._state is None else self._state.trouble or "kept",
+            "ignored": self._registrar.ignored,
+            "sources_ignored": 0 if self._ras is None else self._ras.sources_ignored,
         }
 
     def reload(self) -> None:
