@@ -4,6 +4,7 @@ libFuzzer ends the process itself, so what there is to say about a run is said b
 """
 
 import importlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def main() -> None:
         for file in sorted((ROOT / "firmware" / "ras").glob("*.py")):
             importlib.import_module(f"ras.{file.stem}")
     target = importlib.import_module(f"fuzz_{name}")
-    atheris.Setup([sys.argv[0], f"-max_len={target.MAX_INPUT}", *arguments], target.one)
+    # To merge, libFuzzer starts itself again by the words of its own command, through a shell.
+    own = shlex.join([sys.executable, __file__, name])
+    atheris.Setup([own, f"-max_len={target.MAX_INPUT}", *arguments], target.one)
     atheris.Fuzz()
 
 

@@ -87,6 +87,8 @@ def _keep(name: str, folder: Path) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, str(HERE / "drive.py"), name, "-merge=1", temporary, str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if not any(Path(temporary).iterdir()):
+            raise SystemExit("libFuzzer has merged nothing: what is kept stays as it was")
         return corpus.keep(name, Path(temporary))
 
 

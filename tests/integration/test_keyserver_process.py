@@ -253,7 +253,8 @@ def test_a_copied_site_begins_a_range_of_its_own(site, run_service, tmp_path):
 
 def test_serve_runs_both_in_one_process(site, run_service, ringkey):
     service = run_service(site, "serve")
-    assert set(service.ports) == {"files", "advanced", "admin", "ras", "signalling"}
+    admin = {"admin", "gatekeeper_admin"}
+    assert set(service.ports) == {"files", "advanced", "ras", "signalling", *admin}
     found = json.loads(ringkey("--site", site, "status", "--json").stdout)
     assert found["keyserver"]["pid"] == found["gatekeeper"]["pid"] == service.process.pid
     assert found["gatekeeper"]["ports"]["ras"] == service.ports["ras"]
