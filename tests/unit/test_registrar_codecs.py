@@ -106,3 +106,15 @@ def test_a_site_sets_how_many_are_held():
     assert answer.kind == RRJ
     assert profile.elements(answer)[profile.ERROR] == bytes([profile.OTHER_GATEKEEPER])
     assert len(site.registrar.held()) == 2
+
+
+def test_registering_again_and_again_leaves_nothing_behind():
+    site = Site(SHA256, HostCodec())
+    for ext in ("100001", "100002"):
+        for number in range(1, 600, 2):
+            assert decode_message(site.register(ext, number)[2]).kind == RCF
+    assert len(site.registrar.held()) == 2
+    assert len(site.registrar._registrations._timers) <= 2 * 2 + 64 + 1
+    due = site.registrar.get_timer()
+    site.registrar.handle_timer(due + 600_000)
+    assert site.registrar.held() == []
