@@ -80,6 +80,12 @@ def parse_key(body: bytes, g: bytes) -> Found:
     return Found(_octets(content, "kg", suite.key), suite, _octets(content, "cvm", CVM))
 
 
+def question(g: bytes, ext: str, cvm: bytes | None) -> dict[str, str]:
+    """Return how a key is asked for: the query of one, an entry of many."""
+    named = {"g": g.hex(), "ext": ext}
+    return named if cvm is None else {**named, "cvm": cvm.hex()}
+
+
 def parse_keys(body: bytes, wanted: list[bytes]) -> list[Found | Refused | None]:
     """Return what the answer has for each g of `wanted`, in order; None for a refusal without a code.
 

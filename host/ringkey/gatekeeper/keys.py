@@ -34,6 +34,7 @@ from ringkey.gatekeeper.answers import (
     parse_keys,
     parse_refusal,
     parse_status,
+    question,
     together,
 )
 from ringkey.gatekeeper.batches import Batches
@@ -51,8 +52,7 @@ CONNECT_TIMEOUT = 1.0
 ANSWER_TIMEOUT = 2.0
 # Connections to a key server.  HTTP/1.1 has one request at a time on each.
 CONNECTIONS = 4
-# Keys asked for in one request: their answer, 200 octets each, is within MAX_ANSWER.
-MAX_TOGETHER = 64
+MAX_TOGETHER = 64  # keys asked for in one request; their answer, 200 octets each, is within MAX_ANSWER
 # Seconds between questions for the status: how soon a new check value of Km is known.
 REFRESH = 60.0
 # The same while the stream of changes of every key server is open, and says within a second what was
@@ -84,7 +84,7 @@ class KeyClient:
     and may raise UserError; on_status: told of each Status that is new, and None when the last key
     server has gone; on_revoked: told of g that were revoked; keys: how many to keep, MAX_KEYS at the
     least.  ready: an Event, set while a key server answers; tried: set once the first answer or failure
-    is there; lookups: questions asked for keys.
+    is there; lookups: keys asked for.
     """
 
     def __init__(
@@ -272,20 +272,19 @@ class KeyClient:
         """Ask for one key, all key servers in turn."""
         if time.monotonic() < self._quiet_until:  # since it began to wait
             return Unavailable("no key server answered a moment ago")
-        return await self._ask("/keys/kkg.json", _query(key), lambda body: parse_key(body, key[0]))
+        return await self._ask("/keys/kkg.json", question(*key), lambda body: parse_key(body, key[0]))
 
     async def _ask_keys(self, keys: list[_Key]) -> list[Outcome | None]:
         """Ask the key server that answered last for many; None for each that is to be asked for singly."""
         alone: list[Outcome | None] = [None] * len(keys)
-        body = json.dumps({"keys": [_query(key) for key in keys]}).encode()
+        body = json.dumps({"keys": [question(*key) for key in keys]}).encode()
         try:
             url = self._resolve(self._servers[self._current]) + "/keys/lookup.json"
             status, octets = await self._get(url, {}, body)
             found = parse_keys(octets, [key[0] for key in keys]) if status == 200 else alone
         except (UserError, aiohttp.ClientError, BadAnswerError, OSError, TimeoutError):
             return alone  # which finds out what it is, and asks the others
-        # Another one with the same seed may have issued it.
-        several = len(self._servers) > 1
+        several = len(self._servers) > 1  # then another one with the same seed may have issued it
         return [None if several and one == Refused("not-issued") else one for one in found]
 
     async def _vouched(self, found: Found) -> bool:
@@ -335,9 +334,9 @@ class KeyClient:
 
     async def _get(self, url: str, query: dict[str, str], send: bytes | None = None) -> tuple[int, bytes]:
         """Return HTTP status and body of a GET, or of a POST of the JSON in `send`."""
-        method, headers = ("GET", {}) if send is None else ("POST", {"Content-Type": "application/json"})
+        method = "GET" if send is None else "POST"
         async with self._open_session().request(
-            method, url, params=query, data=send, headers=headers, allow_redirects=False
+            method, url, params=query, data=send, allow_redirects=False
         ) as response:
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -442,12 +441,6 @@ class KeyClient:
         self._log.info("keys_revoked", count=len(new))
         if self._on_revoked is not None:
             self._on_revoked(new)
-
-
-def _query(key: _Key) -> dict[str, str]:
-    g, ext, cvm = key
-    query = {"g": g.hex(), "ext": ext}
-    return query if cvm is None else {**query, "cvm": cvm.hex()}
 
 
 async def _close_later(session: aiohttp.ClientSession) -> None:
