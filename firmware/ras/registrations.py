@@ -16,6 +16,9 @@ from ras.tables import REGISTRATION, Machine
 # The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
 MAX_HELD = const(20000)
 _GRACE = const(10000)  # ms after the promised life before a registration is dropped
+# Timers of registrations that have ended which may lie about, besides as many as there are of others:
+# a phone that registers again and again would leave one for each time until its life is over.
+_IDLE_TIMERS = const(64)
 _TRIES = const(3)
 _FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
 
@@ -92,7 +95,7 @@ class Registrations:
         self._by_identifier[held.identifier] = held
         self._by_ext[held.ext] = held
         self._by_sid[held.sid] = held
-        self._schedule(held.expires, held)
+        self._schedule(held.expires, held.identifier)
 
     def replace(self, old: Held, g: bytes, source, now: int) -> None:
         """End `old` since the endpoint with `g` at `source` has registered its extension."""
@@ -118,15 +121,25 @@ class Registrations:
             if isinstance(due, _Release):
                 if self._releases.get(due.number) is due:
                     self._release_again(due, now)
-            elif due.identifier in self._by_identifier:
-                if due.expires > now:
-                    self._schedule(due.expires, due)
-                elif due.machine.state == "registered":
-                    self._end(due, "expire", "ttlExpired")
+            elif due in self._by_identifier:
+                held = self._by_identifier[due]
+                if held.expires > now:
+                    self._schedule(held.expires, due)
+                elif held.machine.state == "registered":
+                    self._end(held, "expire", "ttlExpired")
 
-    def _schedule(self, when: int, what) -> None:
+    def _schedule(self, when: int, what: "str | _Release") -> None:
+        """Let the registration of an identifier, or a release, be looked at then."""
+        if len(self._timers) > 2 * (len(self._by_identifier) + len(self._releases)) + _IDLE_TIMERS:
+            self._timers = [timer for timer in self._timers if self._wanted(timer[2])]
+            heapq.heapify(self._timers)
         self._due += 1
         heapq.heappush(self._timers, (when, self._due, what))
+
+    def _wanted(self, what: "str | _Release") -> bool:
+        if isinstance(what, _Release):
+            return self._releases.get(what.number) is what
+        return what in self._by_identifier
 
     # -- keepAlive, and URQ of the endpoint
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ringkey.gatekeeper import errors
+from ringkey.gatekeeper import errors, pins
 from ringkey.gatekeeper.bulk import MAX_IMPORT, MAX_LABEL, MAX_PROBLEMS, parse
 from ringkey.gatekeeper.directory import Directory, Entry
 from ringkey.gatekeeper.migrations import HEAD
@@ -354,3 +354,36 @@ def test_what_is_imported_is_there(tmp_path_factory, wanted):
     with Directory.open(base / "directory.db", base / "pin.key") as directory:
         assert directory.import_csv(f"{ext},{pin}\n" for ext, pin in wanted.items()) == len(wanted)
         assert {entry.ext: directory.get(entry.ext).pin for entry in directory.list()} == wanted
+
+
+def test_pins_in_memory_follow_every_change(paths):
+    with Directory.open(*paths) as gatekeeper, Directory.open(*paths) as command:
+        found = pins.Pins(gatekeeper)
+        assert found.get("1001") is None
+        command.add("1001", "4711")
+        assert (found.get("1001"), found.get("1001")) == ("4711", "4711")
+        command.set_pin("1001", "815")
+        assert found.get("1001") == "815"
+        command.disable("1001")
+        assert found.get("1001") is None
+        command.enable("1001")
+        assert found.get("1001") == "815"
+        gatekeeper.set_pin("1001", "99")  # its own changes as well
+        assert found.get("1001") == "99"
+        command.remove("1001")
+        assert found.get("1001") is None
+        assert "99" not in repr(found)
+
+
+def test_pins_in_memory_are_read_once_and_bounded(paths, monkeypatch):
+    monkeypatch.setattr(pins, "MAX_PINS", 2)
+    with Directory.open(*paths) as directory:
+        for ext in ("1", "2", "3"):
+            directory.add(ext, "4711")
+        found = pins.Pins(directory)
+        read = []
+        get = directory.get
+        monkeypatch.setattr(directory, "get", lambda ext: (read.append(ext), get(ext))[1])
+        for ext in ("1", "2", "2", "1", "3", "2", "1", "9", "9"):
+            found.get(ext)
+        assert read == ["1", "2", "3", "1", "9", "9"]

@@ -2,6 +2,7 @@
 
 import os
 import random
+from xml.dom import minidom
 
 import pytest
 from bench import plot, soak
@@ -137,9 +138,7 @@ def test_a_soak_that_is_not_flat_is_told():
 
 
 def test_a_plot_is_an_svg():
-    from xml.etree import ElementTree
-
     text = plot.svg("a < b", [0.0, 1.0, 2.0], "minutes", {"one": [1.0, 2.0, 3.0], "two": [0.0, 0.0, 0.0]})
-    root = ElementTree.fromstring(text)
-    assert root.tag.endswith("svg")
-    assert len(root.findall(".//{*}polyline")) == 2
+    root = minidom.parseString(text).documentElement  # noqa: S318 - it is ours
+    assert root.tagName == "svg"
+    assert len(root.getElementsByTagName("polyline")) == 2

@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 import tempfile
+from array import array
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Samples:
         self._next = seconds + SAMPLE
         row = {"seconds": seconds, "octets": float(load.memory(self._pid))}
         for operation in (REGISTER, REFRESH):
-            times = engine.figures.milliseconds.get(operation, [])
+            times = engine.figures.milliseconds.get(operation, array("f"))
             new = sorted(times[self._seen.get(operation, 0) :])
             self._seen[operation] = len(times)
             if new:
