@@ -84,9 +84,7 @@ def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed
     """
     for one in held:
         registrar._registrations.put_back(one)
-        # It had proven its PIN.
-        registrar.attempts.succeeded(one.source, one.ext, one.g, 0)
-        registrar.settings.noise.proven(one.source, 0)
+        registrar.remember(one, 0)
     for kind, re in nonces:
         registrar._nonces[kind].put(re, True, 0)
     for source, request, answer, when in answered:

@@ -129,7 +129,7 @@ class Registrar:
 
     def remember(self, held: Held, now: int) -> None:
         """Take a registration that is back after a restart for what it is: a phone, no stranger."""
-        self._attempts.succeeded(held.source, held.ext, held.g, now)
+        self.attempts.succeeded(held.source, held.ext, held.g, now)
         self.settings.noise.proven(held.source, now)
 
     # -- the face of all machines

@@ -211,7 +211,7 @@ def test_who_has_proven_the_key_but_not_the_pin_is_no_phone():
     found = {profile.G: f.g, profile.CVM_ID: f.cvm, profile.RE: b"n" * 16}
     octets = profile.seal(message.GRQ, value, found, f.suite, kr)
     assert len(gatekeeper.receive(octets, PHONE, 1000)) == 1
-    assert not gatekeeper.registrar._attempts.proven(PHONE, EXT, f.g, 1000)
+    assert not gatekeeper.registrar.attempts.proven(PHONE, EXT, f.g, 1000)
 
 
 def test_a_neighbour_behind_the_same_router_does_not_stop_a_known_phone():

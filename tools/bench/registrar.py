@@ -24,8 +24,10 @@ from loadgen.templates import Requests
 from ras.codec import Codec
 from ras.generator import pack
 from ras.keys import SHA256, check_value, device_key
+from ras.lookups import Lookup
 from ras.message import GCF, RCF
-from ras.registrar import Lookup, Registrar, Settings
+from ras.policy import Settings
+from ras.registrar import Registrar
 from ringkey.gatekeeper.codec import HostCodec
 
 from bench import load
