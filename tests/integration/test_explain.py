@@ -2,10 +2,14 @@
 
 import json
 import random
+import re
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
+from conftest import environment
 from pair import GATEKEEPER, PHONE, pair
 from ras import keys, message, profile
 from ras_phone import PIN, Phone, fetch_keys, record_of
@@ -351,6 +355,32 @@ def test_the_command_with_the_keys_of_a_site(site, run_service, ringkey, tmp_pat
     refused = ringkey("explain", "--keys", file, path, check=False)
     assert refused.returncode == 1
     assert "keys.txt" in refused.stderr
+
+
+def test_keys_that_are_asked_for(tmp_path, monkeypatch):
+    """From standard input, where there is no terminal; neither Kg nor PIN is shown."""
+    found, ring = exchange(None)
+    write_pcap(tmp_path / "x.pcap", found)
+    ((kg, pin),) = {(key.kg.hex(), key.pin) for (known,) in ring.keys.values() for key in [known]}
+    for typed, text in (
+        (f"{kg}\n{pin}\n", "Nothing went wrong"),
+        (f"{kg}\n1\n", "the ICV of phone 1001's GRQ is wrong"),
+        (f"{kg[2:]}\n{pin}\n", "Kg of 16 or 32 octets in hex are wanted"),
+        ("", "try: ringkey explain --help"),
+    ):
+        command = [sys.executable, "-W", "error", "-m", "ringkey", "explain", "--ask", "1001", "x.pcap"]
+        done = subprocess.run(
+            command,
+            check=False,
+            input=typed,
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert text in done.stdout + done.stderr
+        assert not {kg, kg[2:], pin} & set(re.findall(r"\w+", done.stdout + done.stderr))
 
 
 def test_the_command_on_what_is_no_capture(ringkey, tmp_path):

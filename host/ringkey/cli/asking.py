@@ -13,10 +13,10 @@ from ringkey.errors import UserError
 MAX_LINE = 2048
 
 
-def line(prompt: str, *, confirm: bool = False) -> str:
+def line(prompt: str, *, confirm: bool = False, command: str = "seed") -> str:
     """Return a line that is not shown as it is typed; without a terminal, a line of standard input.
 
-    confirm: let a person type it twice.
+    confirm: let a person type it twice; command: whose help says more, where there is neither.
     """
     if sys.stdin.isatty():
         again: bool | str = f"{prompt} again" if confirm else False
@@ -25,7 +25,8 @@ def line(prompt: str, *, confirm: bool = False) -> str:
     found = sys.stdin.readline(MAX_LINE).strip()
     if not found:
         raise UserError(
-            f"{prompt}: nothing on standard input, and there is no terminal to ask at", "ringkey seed --help"
+            f"{prompt}: nothing on standard input, and there is no terminal to ask at",
+            f"ringkey {command} --help",
         )
     return found
 

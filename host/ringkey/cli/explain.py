@@ -161,8 +161,10 @@ def _ring(file: Path | None, asked: str | None) -> "Keyring":
             ring = keyring.parse(text.splitlines())
         if asked is not None:
             ext_digits(asked)
-            kg = asking.line(f"Kg of {asked}, in hex")
-            ring.keys.setdefault(asked, []).append(keyring.key(asking.line(f"PIN of {asked}"), kg))
+            kg = asking.line(f"Kg of {asked}, in hex", command="explain")
+            ring.keys.setdefault(asked, []).append(
+                keyring.key(asking.line(f"PIN of {asked}", command="explain"), kg)
+            )
     except ValueError as e:
         where = f"{file}: " if file is not None else ""
         raise UserError(f"{where}{e}", "ringkey explain --help") from None
