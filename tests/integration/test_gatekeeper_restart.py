@@ -25,7 +25,8 @@ class World:
         file = site / "import.csv"
         file.write_text("".join(f"{ext},{PIN}\n" for ext in ("1001", "1002", "1003", "1004")))
         self.ringkey("extension", "import", file)
-        self.keyserver = run_service(site, "keyserver", "serve")
+        self.keyserver = run_service(site, "keyserver", "serve", ready=False)
+        self.keyserver.wait_for("ready", 60.0)
         self.start()
         # The same port after each restart: phones do not ask for it again.
         sites.set_values(site, "gatekeeper", port=self.address[1])
