@@ -51,6 +51,8 @@ MAX_REFUSALS = const(2048)
 # log-in a minute from each of 1,000 phones this is over half an hour, and a GRQ that is replayed
 # after that wins a GCF it can do nothing with.  An RRQ is no good after its Rg's 32 s.
 MAX_NONCES = const(32768)
+_SAMPLE = const(256)  # datagrams ignored
+_SAMPLED = const(10000)  # ms
 # ms for which an Rg is good, at least; at most twice that.  A phone's three tries of RRQ
 # take 14 s and more, and need not all succeed.
 _RG_SPAN = const(16000)
@@ -156,6 +158,9 @@ class Registrar:
         """Take one datagram."""
         if self.settings.noise.ignores(source, now):
             self.ignored += 1
+            # One in so many is the source of a great part of them: let the kernel drop it.
+            if self.ignored % _SAMPLE == 0 and not self.settings.noise.phones_at(source[0], now):
+                self._events.append(("ignored", source[0], _SAMPLED))
             return
         if len(data) > MAX_MESSAGE:
             self._drop(source, data, "over %d octets" % MAX_MESSAGE, now)
