@@ -12,7 +12,7 @@ import time
 
 from ras import build, profile
 from ras.endpoint import Endpoint
-from ras.message import RRQ
+from ras.message import RRQ, decode_message
 
 WINDOW = 32  # phones that are busy at one time
 
@@ -149,14 +149,13 @@ class Fleet:
             self.step()
 
     def answers(self, datagrams, wait=0.6):
-        """Send (phone, octets), from a socket of nobody's; return how many answers came."""
+        """Send (phone, octets), from a socket of nobody's; return the kinds of the answers."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.setblocking(False)
             for phone, data in datagrams:
                 stranger.sendto(data, phone.gatekeeper)
-            count, end = 0, time.monotonic() + wait
+            kinds, end = [], time.monotonic() + wait
             while (left := end - time.monotonic()) > 0:
                 if select.select([stranger], [], [], left)[0]:
-                    stranger.recv(65536)
-                    count += 1
-            return count
+                    kinds.append(decode_message(stranger.recv(65536)).kind)
+            return kinds

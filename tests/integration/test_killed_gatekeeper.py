@@ -19,6 +19,7 @@ from fleet import IDLE, KEEP, LEAVE, REGISTER, WINDOW, Fleet, Phone
 from harness import sites
 from keyserver_client import trusting
 from ras import keyfile
+from ras.message import GRQ, decode_message
 from ras_phone import record_of
 from ringkey.site import control
 
@@ -153,14 +154,20 @@ def test_what_was_confirmed_is_there_and_what_was_ended_is_not(site, fleet, run_
         figures["churned"] += fleet.done - done
         gone = [phone for phone in fleet.phones if phone.surely_gone and phone.doing == IDLE and phone.last]
         forged = [(phone, phone.forged_keep_alive()) for phone in gone[:SAMPLE]]
+        # The GRQ of a phone that was between GCF and RCF is on disk within 25 ms and a commit, not at once
+        # (docs/gatekeeper-state.md, "Replays"): of those, only what came after it.
         replayed = [
-            (phone, data) for phone in chance.sample(fleet.phones, SAMPLE) for data in phone.sent[-2:]
+            (phone, data)
+            for phone in chance.sample(fleet.phones, SAMPLE)
+            for data in phone.sent[-2:]
+            if phone.doing != REGISTER or decode_message(data).kind != GRQ
         ]
         for phone in ended:  # the URQ may be lost with the process; a phone finds out by itself
             phone.endpoint = type(phone.endpoint)(os.urandom, phone.socket.getsockname())
             phone.doing = IDLE
         fleet.run((), None)  # what was under way comes to its end
-        assert fleet.answers(forged + replayed) == 0, "an ended registration answers, or a replay"
+        assert fleet.answers(forged) == [], "an ended registration answers"
+        assert fleet.answers(replayed) == [], "a replay is answered"
         living = [phone for phone in fleet.phones if phone.there]
         fleet.run(chance.sample(living, min(SAMPLE, len(living))), Phone.keep_alive)
         assert [phone.record.ext for phone in fleet.phones if phone.again] == [], "had to register again"
