@@ -117,6 +117,8 @@ def test_replayed_at_another_gatekeeper(world, run_service, ringkey, configure, 
     sent, heard = exchange(phone)
     # The first has gone: one directory belongs to one gatekeeper at a time.
     world.gatekeeper.stop()
+    state = ('# state = "gatekeeper/state.db"', 'state = "gatekeeper/second.db"')
+    configure(world.site, state)
     second = run_service(world.site, "gatekeeper", "serve")
     second.wait_for("key_server_ready")
     address = ("127.0.0.1", second.ports["ras"])

@@ -160,6 +160,9 @@ class Observed:
         if ext is not None and kind in ("", GRQ, RRQ, URQ, UCF):
             self._failed(ext, kind or NO_KIND, name, source)
 
+    def _ignored(self, _host: str, _milliseconds: int) -> None:
+        self.outcomes[NO_KIND, "ignored", "noise"] += 1
+
     def _failed(self, ext: str, step: str, reason: str, source: Address) -> None:
         old = self._failing.pop(ext, None)
         count = 1 if old is None or old.reason != reason else old.count + 1
