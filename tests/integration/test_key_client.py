@@ -486,26 +486,3 @@ def test_no_secret_in_what_is_logged(pki, capfd):
     for secret in (KG, KM, device_key(SHA256, KM, bytes(16))):
         assert secret.hex() not in out
         assert json.dumps(secret.decode("latin1"))[1:-1] not in out
-
-
-def test_keys_that_wait_are_asked_for_in_one_request(pki):
-    """What is asked at the same time goes in one request, as long as it is no more than one may have."""
-
-    async def together(request):
-        body = await request.json()
-        bodies.append(len(body["keys"]))
-        entries = [{**entry, **answer(bytes.fromhex(entry["g"]))} for entry in body["keys"]]
-        return web.json_response({"version": 1, "suite": "sha256", "keys": entries})
-
-    bodies = []
-
-    async def test(client, server):
-        server.together = together
-        await ready(client)
-        wanted = [bytes([i]) * 16 for i in range(100)]
-        found = await asyncio.gather(*(client.device_key(g, "1001") for g in wanted))
-        assert found == [Found(device_key(SHA256, KM, g), SHA256, CVM) for g in wanted]
-        assert server.asked == []
-        assert bodies == [keys.MAX_TOGETHER, 100 - keys.MAX_TOGETHER]
-
-    run(pki, test)
