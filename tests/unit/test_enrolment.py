@@ -26,6 +26,18 @@ def code(denied):
 # ---- limits
 
 
+@pytest.mark.parametrize("period", [60.0, 3600.0])
+@pytest.mark.parametrize("count", [1, 3, 7, 10])
+def test_a_whole_count_is_allowed_at_whatever_time(count, period):
+    """Seconds are added up and taken off again; what rounding leaves is no reason to wait."""
+    for now in (*(0.1 * i for i in range(2000)), *(NOW + 0.37 * i for i in range(2000))):
+        limit = Limit(count, period)
+        for _ in range(count):
+            assert limit.wait("a", now) == 0
+            limit.take("a", now)
+        assert limit.wait("a", now) == pytest.approx(period / count, abs=1e-3)
+
+
 def test_a_limit_allows_its_count_at_once_and_then_evenly():
     limit = Limit(3, 60.0)
     for _ in range(3):

@@ -6,6 +6,9 @@ from collections import OrderedDict
 # Keys that are remembered, some 150 octets each.  Whoever makes more comes from as many addresses;
 # what is forgotten is the one that was quiet for longest.
 MAX_KEYS = 20_000
+# Seconds.  Sums of steps are rounded, by up to a microsecond where the caller's seconds count from 1970:
+# that must not make the last one of a count wait.
+_ROUNDED = 1e-3
 
 
 class Limit:
@@ -25,7 +28,8 @@ class Limit:
         if not self._count:
             return 0.0
         step = self._period / self._count
-        return max(0.0, self._until.get(key, now) + step - now - self._period)
+        wait = max(0.0, self._until.get(key, now) - now) + step - self._period
+        return wait if wait > _ROUNDED else 0.0
 
     def take(self, key: object, now: float) -> None:
         """Count one for `key`."""
