@@ -224,5 +224,6 @@ def test_in_production_the_console_is_keys_and_display(board: Board) -> None:
     board.shows("Registered", EXT)
     assert phone.process.poll() is None, "neither Ctrl-C nor Ctrl-D is a key"
     assert "\x1e" not in phone.output
-    assert f"| Registered       |\n| {EXT}             |\n" in phone.output
+    # The LCD comes first, then the console.
+    wait_until(lambda: f"| Registered       |\n| {EXT}             |\n" in phone.output)
     assert PIN not in phone.output
