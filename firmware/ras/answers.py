@@ -1,13 +1,11 @@
 """The values of the messages that a gatekeeper answers with, less token and ICV; see build.py.
 
-And `seal_for`, which makes the octets of an answer, never over 1.5 times its request's: nobody shall
-gain by having a gatekeeper shout at somebody else.
+And `within`, which keeps the octets of an answer to 1.5 times its request's: nobody shall gain by
+having a gatekeeper shout at somebody else.
 """
 
-from ras import profile
 from ras.address import to_alternates, to_transport
 from ras.errors import RemoteProtocolError
-from ras.keys import Suite
 from ras.message import Message
 from ras.oids import H225_V6
 
@@ -78,34 +76,3 @@ def within(request: Message, others: "tuple[tuple[str, int], ...]", make) -> byt
         if not others:
             raise RemoteProtocolError(_TOO_LONG)
         others = others[:-1]
-
-
-def seal_for(
-    request: Message,
-    kind: str,
-    value: dict,
-    found: "dict[int, bytes]",
-    suite: "Suite | None",
-    key: "bytes | None",
-) -> bytes:
-    """Return profile.seal's octets with as many of the alternates, first ones first, as have room.
-
-    Raises RemoteProtocolError where not even the answer without any has.
-    """
-    most = 3 * len(request.octets) // 2
-    while True:
-        octets = profile.seal(kind, value, found, suite, key)
-        if len(octets) <= most:
-            return octets
-        _drop_alternate(value)
-
-
-def _drop_alternate(value: dict) -> None:
-    info = value.get("altGKInfo", value)
-    others = info.get("alternateGatekeeper")
-    if not others:
-        raise RemoteProtocolError(_TOO_LONG)
-    others.pop()
-    if not others:
-        value.pop("altGKInfo", None)
-        value.pop("alternateGatekeeper", None)

@@ -21,12 +21,16 @@ def gatekeeper_reject(message: Message, found: dict, suite: Suite, code: int, lo
 
     Alternates that it redirects to are left out as far as it must not outgrow its request.
     """
-    value = answers.gatekeeper_reject(
-        message.value["requestSeqNum"], _GRJ_REASONS.get(code, "securityDenial"), lookup.others
-    )
+    number, reason = message.value["requestSeqNum"], _GRJ_REASONS.get(code, "securityDenial")
     key = reject_key(suite, lookup.kg) if lookup.kg is not None else None
     elements = {profile.ERROR: bytes((code,)), profile.RE: found[profile.RE]}
-    return answers.seal_for(message, GRJ, value, elements, suite if key else None, key)
+    return answers.within(
+        message,
+        lookup.others,
+        lambda others: profile.seal(
+            GRJ, answers.gatekeeper_reject(number, reason, others), elements, suite if key else None, key
+        ),
+    )
 
 
 def registration_reject(message: Message, found: dict, suite: Suite, code: int, ka: bytes) -> bytes:
@@ -37,7 +41,7 @@ def registration_reject(message: Message, found: dict, suite: Suite, code: int, 
         profile.RE: found[profile.RE],
         profile.RG: found[profile.RG],
     }
-    return answers.seal_for(message, RRJ, value, elements, suite, ka)
+    return answers.within(message, (), lambda _: profile.seal(RRJ, value, elements, suite, ka))
 
 
 def plain_reject(message: Message) -> bytes:

@@ -300,7 +300,10 @@ class Registrar:
         if pin_proven:
             self.attempts.succeeded(asked.source, asked.ext, found[profile.G], now)
             self.settings.noise.proven(asked.source, now)
-        if message.kind == GRQ:
+        if message.kind == GRQ and self._full(asked.ext):
+            elsewhere = Lookup(kg=lookup.kg, others=self.settings.others)
+            self._refuse(asked, profile.OTHER_GATEKEEPER, elsewhere, now)
+        elif message.kind == GRQ:
             self._confirm(asked, ka, now)
         else:
             self._register(asked, ka, lookup, now)
@@ -308,6 +311,9 @@ class Registrar:
     def _from_kg(self, message: Message, suite: Suite, kg: bytes) -> bool:
         allowed = self.settings.icv_from_kg and message.kind == GRQ
         return allowed and verify(message, suite, reject_key(suite, kg))
+
+    def _full(self, ext: str) -> bool:
+        return self._registrations.of(ext) is None and len(self._registrations) >= self.settings.most
 
     def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
@@ -323,10 +329,10 @@ class Registrar:
 
     def _register(self, asked: Asked, ka: bytes, lookup: Lookup, now: int) -> None:
         found, value = asked.found, asked.message.value
-        old = self._registrations.of(asked.ext)
-        if old is None and len(self._registrations) >= self.settings.most:
-            self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(others=self.settings.others), now, ka)
+        if self._full(asked.ext):  # since its GRQ
+            self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(), now, ka)
             return
+        old = self._registrations.of(asked.ext)
         held = Held(self._random(8).hex(), asked.ext, found[profile.G], asked.suite, asked.source)
         held.sid = self._random(NONCE).hex()
         held.cvm = found[profile.CVM_ID]

@@ -6,7 +6,6 @@ import time
 
 import pytest
 from harness import forge, sites
-from harness.bench import MissingError
 from ras import profile
 
 SILENCE = 40.0  # s: three tries take 14 to 17.5 s (protocol.md section 6)
@@ -83,14 +82,33 @@ def test_a_signed_redirection_is_followed(phone, site, relay, second):
     assert phone.user[0] not in [held["ext"] for held in site.registrations()]
 
 
-def test_a_gatekeeper_redirects_by_itself(phone, site, second):
-    try:
-        site.redirect((site.host, second.ports["ras"]))
-    except MissingError as missing:
-        pytest.skip(str(missing))
+def test_a_full_gatekeeper_sends_phones_to_its_alternate(phone, site, gatekeeper, second):
+    site.redirect((site.host, second.ports["ras"]))
     second.add(*phone.user)
-    phone.transition("registered")
+    phone.transition("prompting")
+    phone.log_in(*phone.user)
+    phone.expect_event("ras", way="in", message="GRJ")
+    phone.expect_display("^Registered\n(?!opening)", SILENCE)
     second.expect("registered", ext=phone.user[0])
+    gatekeeper.expect("refused", ext=phone.user[0], reason="other gatekeeper")
+    assert phone.user[0] not in [held["ext"] for held in site.registrations()]
+
+
+@pytest.mark.parametrize("fault", [None, "drop", "corrupt"], ids=["in-order", "lost", "damaged"])
+def test_a_gatekeeper_that_fills_up_between_gcf_and_rrq_rejects(phone, site, relay, second, fault):
+    """RRJ, which the phone asks for again where it did not come."""
+    second.add(*phone.user)
+    held = relay.ras.hold("GCF")
+    phone.transition("prompting")
+    phone.log_in(*phone.user)
+    held.wait()
+    site.redirect((site.host, second.ports["ras"]))
+    rule = getattr(relay.ras, fault)("RRJ") if fault else None
+    relay.ras.release()
+    phone.expect_event("ras", SILENCE, way="in", message="RRJ")
+    assert rule is None or len(rule.hits) == 1
+    phone.expect_display("^Extension:", SILENCE)
+    assert phone.user[0] not in [held["ext"] for held in site.registrations()]
 
 
 def forged(site, relay, code, **more):

@@ -8,8 +8,8 @@ from loadgen.templates import Requests
 from ras import profile
 from ras.codec import Codec
 from ras.generator import pack
-from ras.keys import SHA1, SHA256, authentication_key, check_value, device_key, master_key
-from ras.message import RCF, RRJ, UCF, decode_message
+from ras.keys import SHA1, SHA256, authentication_key, check_value, device_key, master_key, reject_key
+from ras.message import GRJ, RCF, UCF, decode_message, verify
 from ras.registrar import Lookup, Registrar, Settings
 from ringkey.gatekeeper.codec import HostCodec
 
@@ -102,8 +102,13 @@ def test_a_site_sets_how_many_are_held():
     site = Site(SHA256, HostCodec(), most=2, others=(("192.0.2.9", 1719),))
     for ext in ("100001", "100002", "100001"):
         assert decode_message(site.register(ext)[2]).kind == RCF
-    answer = decode_message(site.register("100003")[2])
-    assert answer.kind == RRJ
+    g, ka = site.key("100003")
+    answer = decode_message(
+        site.send(site.requests.grq(1, "100003", g, site.cvm, site.draw.randbytes(16), ka))
+    )
+    assert answer.kind == GRJ
+    assert verify(answer, SHA256, reject_key(SHA256, site.kg[g]))
+    assert answer.value["altGKInfo"]["alternateGatekeeper"]
     assert profile.elements(answer)[profile.ERROR] == bytes([profile.OTHER_GATEKEEPER])
     assert len(site.registrar.held()) == 2
 

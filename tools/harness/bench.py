@@ -38,10 +38,6 @@ _CHANGED = ("ringkey.toml", "keyserver/server.crt", "keyserver/server.key", "key
 _NO_THROTTLE = 10_000
 
 
-class MissingError(HarnessError):
-    """The servers have not that part yet."""
-
-
 @dataclass(frozen=True, slots=True)
 class User:
     """Somebody with an extension and a PIN."""
@@ -224,8 +220,9 @@ class Bench:
         self._ringkey("key", "revoke", "--g", g, "--reason", "a test of the harness")
 
     def redirect(self, to: "tuple[str, int]") -> None:
-        """Let the gatekeeper send phones elsewhere."""
-        raise MissingError("no gatekeeper can redirect yet (issue E): fill in Bench.redirect with that part")
+        """Let the gatekeeper send phones that it does not have elsewhere, for this test."""
+        self.configure("gatekeeper", max_registrations=0, alternates=[f"{to[0]}:{to[1]}"])
+        self.gatekeeper.restart()
 
     # -- phones
 

@@ -265,7 +265,8 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         alternates=_addresses(table, "alternates", MAX_ALTERNATES),
         icv_from_kg=table.flag("icv_from_kg", False),
         # The default takes 30 MB.  Ten times the largest site that is measured is a mistake.
-        max_registrations=table.integer("max_registrations", MAX_HELD, 1, 1_000_000),
+        # 0: phones that are here stay, all others are sent to the alternates.
+        max_registrations=table.integer("max_registrations", MAX_HELD, 0, 1_000_000),
         # 100: see gatekeeper/record.py.  Ten thousand lines are more than a second has room for.
         log_lines=table.integer("log_lines", 100, 0, 10_000),
         throttle=Throttle() if throttle is None else _throttle(throttle),

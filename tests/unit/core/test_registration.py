@@ -267,6 +267,40 @@ def test_a_redirection_is_followed_and_a_circle_of_them_ends():
     assert phone.prompts[-1] == "other-gatekeeper"
 
 
+def test_a_full_gatekeeper_sends_phones_to_its_alternates_and_keeps_those_it_has():
+    net, phone, first, site = logged_in()
+    second = Gatekeeper(site, Random(9), ("192.0.2.2", 1719))
+    net.add(second)
+    first.registrar.settings.most = 0
+    first.registrar.settings.others = (second.address,)
+    phone = rebooted(net, phone, site)
+    net.run(net.now + 10000)
+    assert phone.login.state == "online"
+    assert second.registrar.registration("1001") is None
+    assert first.registrar.end_registration("1001", "maintenance", net.now)
+    net.run(net.now + 20000, lambda: second.registrar.registration("1001") is not None)
+    assert first.registrar.registration("1001") is None
+    assert second.registrar.registration("1001") is not None
+
+
+def test_a_gatekeeper_that_fills_up_after_its_gcf_rejects_signed():
+    net, phone, gatekeeper, _ = pair()
+
+    def fill(data, source, target):
+        if message.decode_message(data).kind == message.GCF:
+            gatekeeper.registrar.settings.most = 0
+        return []
+
+    net.forge = fill
+    phone.login.boot(None, 0)
+    phone.login.entered("1001", "1234", 0)
+    net.run(MINUTE)
+    kinds = [message.decode_message(data).kind for _, data, _, _ in net.log]
+    assert kinds[:4] == [message.GRQ, message.GCF, message.RRQ, message.RRJ]
+    assert phone.prompts[-1] == "other-gatekeeper"
+    assert phone.store is None
+
+
 def test_obsolete_keys_are_fetched_once_then_the_prompt():
     net, phone, gatekeeper, site = logged_in()
     site.km = bytes(32)
