@@ -66,14 +66,22 @@ def free_ports(path: Path) -> None:
     set_values(path, "gatekeeper.admin", port=0)
 
 
+def _heading(table: str, text: str) -> "re.Match[str] | None":
+    return re.search(rf"^\[{re.escape(table)}\][^\n]*\n", text, re.MULTILINE)
+
+
 def set_values(path: Path, table: str, **values: "str | int | bool | Sequence[str]") -> None:
-    """Set keys of one table of a site's ringkey.toml, which must have that table.
+    """Set keys of one table of a site's ringkey.toml, which must have that table, or the one it is a part of.
 
     The comments of what `ringkey init` wrote stay.
     """
     file = path / FILE
     text = file.read_text()
-    begin = re.search(rf"^\[{re.escape(table)}\][^\n]*\n", text, re.MULTILINE)
+    begin = _heading(table, text)
+    if begin is None and "." in table and _heading(table.split(".")[0], text):
+        # A site of an older version: its services take the defaults of what it does not name.
+        text = f"{text.rstrip()}\n\n[{table}]\n"
+        begin = _heading(table, text)
     if begin is None:
         raise HarnessError(
             f"{file} has no [{table}]: ringkey init writes another file than the harness knows"
