@@ -50,7 +50,7 @@ def test_values_are_set_where_they_stand_and_comments_stay(tmp_path):
     assert found == {"a": {"port": 0, "name": 'y"', "names": ["p", "q"], "on": True, "b": {"port": 3}}}
     with pytest.raises(HarnessError, match=r"has no \[c\]"):
         sites.set_values(tmp_path, "c", port=1)
-    with pytest.raises(HarnessError, match="c.d"):
+    with pytest.raises(HarnessError, match=r"c\.d"):
         sites.set_values(tmp_path, "c.d", port=1)
     sites.set_values(tmp_path, "a.new", port=5)
     assert tomllib.loads((tmp_path / sites.FILE).read_text())["a"]["new"] == {"port": 5}

@@ -78,7 +78,7 @@ def set_values(path: Path, table: str, **values: "str | int | bool | Sequence[st
     file = path / FILE
     text = file.read_text()
     begin = _heading(table, text)
-    if begin is None and "." in table and _heading(table.split(".")[0], text):
+    if begin is None and "." in table and _heading(table.partition(".")[0], text):
         # A site of an older version: its services take the defaults of what it does not name.
         text = f"{text.rstrip()}\n\n[{table}]\n"
         begin = _heading(table, text)
