@@ -142,6 +142,7 @@ class Phone:
             if self._board.room.is_lost and self._login.state == "prompting" and not self._prompt.get_timer():
                 # Nobody is logged in, and nobody is at it: now, before TLS is wanted again.
                 self.restarts = self._ended = True
+                self._wake.set()
                 return
             self._screen.show(self._prompt.lines)
 

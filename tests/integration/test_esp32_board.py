@@ -227,3 +227,36 @@ def test_in_production_the_console_is_keys_and_display(board: Board) -> None:
     # The LCD comes first, then the console.
     wait_until(lambda: f"| Registered       |\n| {EXT}             |\n" in phone.output)
     assert PIN not in phone.output
+
+
+CROWDED = """
+from phone.parts import Roomy
+
+
+class Room(Roomy):
+    is_lost = False
+
+    def take_back(self):
+        self.is_lost = True  # something small has come to lie in the middle of it
+
+
+def open(params):
+    return Room()
+"""
+
+
+def test_a_phone_whose_room_is_lost_restarts_at_the_prompt_and_at_once(board: Board) -> None:
+    description = json.loads((board.directory / "board.json").read_text())
+    description["room"] = {"module": "crowded"}
+    board.put("board.json", json.dumps(description))
+    board.put("crowded.py", CROWDED)
+    phone = logged_in(board)
+    phone.press("L")
+    phone.expect(e="erase", ok=True)
+    phone.expect(e="ras", message="UCF", way="in")
+    begin = time.monotonic()
+    phone.expect(e="end", reason="restart")
+    assert time.monotonic() - begin < 10, "the main loop sleeps for up to 20 s"
+    assert phone.close() == 71, "machine.reset()"
+    board.switch_on()
+    board.shows("Extension:")
