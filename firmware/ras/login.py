@@ -66,6 +66,7 @@ class Login:
         self._confirmed = False
         self._retry = RETRY_FIRST
         self._registration = None
+        self._others = ()  # gatekeepers that the last one has named as its alternates
         self._opened = 0
 
     @property
@@ -132,6 +133,7 @@ class Login:
         self._ext = self._pin = None
         if self._machine.feed("log-out") == "leaving":
             self._drop_channel()
+            self._others = ()
             self._effects.append(("show", "logging-out"))
             self._effects.append(("unregister",))
         else:
@@ -292,8 +294,7 @@ class Login:
         self._quietly = False
         if self._opened >= REOPEN_TRIES and self._record is not None:
             self._machine.feed("again")
-            self._effects.append(("close",))
-            self._registration = None
+            self._drop_channel()
             self._try_stored()
             return
         self._effects.append(("show", "channel-failed"))
@@ -369,8 +370,7 @@ class Login:
         if not self._quietly:
             self._effects.append(("show", "registering"))
         gatekeepers = record.gatekeepers
-        if self._registration is not None:
-            gatekeepers = gatekeepers + tuple([a for a in self._registration.others if a not in gatekeepers])
+        gatekeepers = gatekeepers + tuple([a for a in self._others if a not in gatekeepers])
         self._effects.append(("register", record, gatekeepers))
 
     def _open(self) -> None:
@@ -379,8 +379,11 @@ class Login:
         self._effects.append(("open", self._registration))
 
     def _drop_channel(self) -> None:
+        """Let go of the registration, too: it holds Ks, and by its class the endpoint's module (docs/memory.md)."""
         if self._registration is not None:
             self._effects.append(("close",))
+            self._others = self._registration.others
+            self._registration = None
 
     def _give_up(self, reason: str, now: int) -> None:
         """Show the prompt; with a record in the store, come back to that after a while."""
