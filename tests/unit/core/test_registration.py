@@ -115,6 +115,16 @@ def test_log_out_ends_the_registration_and_erases_the_keys():
     assert gatekeeper.registrar.held() == []
 
 
+def test_a_phone_that_has_logged_out_holds_nothing_of_its_registration():
+    """Ks is in it, and by its class a module that an ESP32 has no room for while the next user's keys come."""
+    net, phone, _, _ = logged_in()
+    assert [name for name, value in phone.login.__dict__.items() if hasattr(value, "ks")]
+    phone.login.log_out(net.now)
+    net.run(net.now + 1000)
+    assert phone.prompts[-1] is None
+    assert not [name for name, value in phone.login.__dict__.items() if hasattr(value, "ks")]
+
+
 def test_log_out_without_a_gatekeeper_ends_at_the_prompt_too():
     net, phone, gatekeeper, _ = logged_in()
     del net.ends[GATEKEEPER]
