@@ -379,7 +379,7 @@ class Login:
         self._effects.append(("open", self._registration))
 
     def _drop_channel(self) -> None:
-        """Let go of the registration, too: it holds Ks, and by its class the endpoint's module (docs/memory.md)."""
+        """Let go of the registration, too: it holds Ks, and by its class a whole module (docs/memory.md)."""
         if self._registration is not None:
             self._effects.append(("close",))
             self._others = self._registration.others

@@ -116,7 +116,7 @@ def test_log_out_ends_the_registration_and_erases_the_keys():
 
 
 def test_a_phone_that_has_logged_out_holds_nothing_of_its_registration():
-    """Ks is in it, and by its class a module that an ESP32 has no room for while the next user's keys come."""
+    """Ks is in it, and by its class a module for which an ESP32 has no room while keys are fetched."""
     net, phone, _, _ = logged_in()
     assert [name for name, value in phone.login.__dict__.items() if hasattr(value, "ks")]
     phone.login.log_out(net.now)
