@@ -193,7 +193,7 @@ def test_no_secret_lies_open_and_rows_do_not_open_elsewhere(path):
             (one, sealed), (other, _) = raw.execute("SELECT identifier, sealed FROM registration").fetchall()
             raw.execute("UPDATE registration SET sealed = ? WHERE identifier = ?", (sealed, other))
         async with run(path) as second:
-            assert [held.identifier for held in second.registrar.held()] == [one]
+            assert [held.ext for held in second.registrar.held()] == [one]
             assert second.left.broken == 1
         async with run(path) as third:
             assert third.left.broken == 0, "what did not open has gone"

@@ -44,9 +44,11 @@ class Collector:
         """Take an event of the registrar; tell whether an answer has to wait for what it says."""
         name = event[0]
         if name in ("registered", "refreshed"):
-            self.registrations[event[1].identifier] = event[1]
+            self.registrations[event[1].ext] = event[1]
         elif name == "ended":
-            self.registrations[event[1].identifier] = None
+            # Where another one has taken its place, that is what is kept.
+            ext = event[1].ext
+            self.registrations[ext] = self._registrar.registration(ext)
         else:
             return False
         return True
@@ -69,7 +71,7 @@ class Collector:
         nonces = [(kind, re) for kind, re, *_ in exchanges if re is not None]
         if whole:
             there = self._all_keys()
-            self.registrations = {held.identifier: held for held in self._registrar.held()}
+            self.registrations = {held.ext: held for held in self._registrar.held()}
             self._keys = {rows.key_name(key): rows.pack_found(found) for key, found in there.found.items()}
             self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: self._registrar.rg_key}
             nonces = kept.nonces(self._registrar)

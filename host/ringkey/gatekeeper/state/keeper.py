@@ -95,7 +95,9 @@ class State:
         loaded, self._loaded = self._loaded, Loaded()
         left, gone = restore.restore(loaded, ticks.moment(self._shift), registrar, usable)
         self._collector = Collector(registrar, keys, set(loaded.failures))
-        self._collector.registrations.update(dict.fromkeys(gone))
+        rows = self._collector.registrations
+        rows.update({name: registrar.registration(name) for name in gone})
+        rows.update({one.ext: one for one in registrar.held() if one.ext not in loaded.registrations})
         self._ticking = asyncio.create_task(self._tick(), name="state")
         if left.broken:
             # They go for good: a PIN key that is put back later must not bring them back.
