@@ -40,18 +40,11 @@ class Collector:
         """Tell whether there is anything that does."""
         return bool(kept.counted(self._registrar) or self._registrar.news)
 
-    def event(self, event: tuple[Any, ...]) -> bool:
-        """Take an event of the registrar; tell whether an answer has to wait for what it says."""
-        name = event[0]
-        if name in ("registered", "refreshed"):
-            self.registrations[event[1].ext] = event[1]
-        elif name == "ended":
-            # Where another one has taken its place, that is what is kept.
-            ext = event[1].ext
-            self.registrations[ext] = self._registrar.registration(ext)
-        else:
-            return False
-        return True
+    def event(self, event: tuple[Any, ...]) -> None:
+        """Take an event of the registrar that changes a registration: registered, refreshed, ended."""
+        held = event[1]
+        # Where another one has taken the place of one that ended, that is what is kept.
+        self.registrations[held.ext] = held if event[0] != "ended" else self._registrar.registration(held.ext)
 
     def key(self, key: rows.Key, found: Found | None) -> None:
         """Take a device key, or None for one that is to be forgotten."""
