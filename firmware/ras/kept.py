@@ -87,7 +87,7 @@ def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed
         registrar._registrations.put_back(one)
         registrar.remember(one, 0)
     for kind, re in nonces:
-        registrar._nonces[kind].put(re, True, 0)
+        registrar._nonces[kind].put(re, re, 0)
     for source, request, answer, when in answered:
         registrar._answers.put((source, request), answer, when)
     tables = registrar.attempts.tables()
