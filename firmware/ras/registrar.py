@@ -180,11 +180,11 @@ class Registrar:
         try:
             message = self._codec.decode(data)
             kind = message.kind
-            if (kind == GRQ or kind == RRQ) and self._codec.is_plain(message):
+            if kind in (GRQ, RRQ) and self._codec.is_plain(message):
                 self._refuse_plain(message, source, now)
             elif kind == GRQ or (kind == RRQ and not self._codec.brief(message).get("keepAlive")):
                 self._log_in(message, source, now)
-            elif kind == RRQ or kind == URQ:
+            elif kind in (RRQ, URQ):
                 self._answer(message, source, self._registrations.receive(message, source, now), now)
                 if self.news is not None:
                     self.news.append((kind, None, source, message.octets))

@@ -1,8 +1,8 @@
 """Registrations by extension, and the answers of a batch in one row.
 
-What is there stays as it is, and is read as it is: a row of `registration` that is named by an identifier goes
-when its extension is written, a row of `answer` with one answer when it is old.  `slot` of an answer is
-its `n` from now on.
+What is there is read as it is: a row of `registration` that is named by an identifier goes when its
+extension is written, a row of `answer` with one answer when it is old.  `slot` of an answer is its `n`
+from now on.
 """
 
 from alembic import op
@@ -20,5 +20,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("registration", "answer"):
-        op.execute(f"DELETE FROM {name}")
+    op.execute("DELETE FROM registration")
+    op.execute("DELETE FROM answer")
