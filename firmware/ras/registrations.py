@@ -10,7 +10,7 @@ from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.keys import Suite
-from ras.message import RRQ, URQ, Message, verify
+from ras.message import RRQ, URQ, Message
 from ras.tables import REGISTRATION, Machine
 
 # The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
@@ -19,14 +19,85 @@ _GRACE = const(10000)  # ms after the promised life before a registration is dro
 # Timers of registrations that have ended which may lie about, besides as many as there are of others:
 # a phone that registers again and again would leave one for each time until its life is over.
 _IDLE_TIMERS = const(64)
+# ms whose registrations are looked at together, some hundred at a time, to find out when exactly each
+# ends: an entry of a list is a tenth of what one of a heap takes.
+_SPAN = const(4096)
 _TRIES = const(3)
 _FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
 
 
+class Life:
+    """A state of `tables.REGISTRATION`; there is one object for each, which all registrations share."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        self._after = {}
+
+    def __repr__(self) -> str:
+        return "Life(%s)" % self.state
+
+    def allows(self, event: str) -> bool:
+        """Tell whether `event` may happen now."""
+        return event in self._after
+
+    def after(self, event: str) -> "Life":
+        """Return the Life after `event`; raises LocalProtocolError where it can not happen."""
+        found = self._after.get(event)
+        if found is None:
+            Machine("registration", REGISTRATION, self.state).feed(event)
+        return found
+
+
+def _lives() -> Life:
+    """Return the first Life, from which all others are to be reached."""
+    lives = {}
+    events = set()
+    for line in REGISTRATION.strip().split("\n"):
+        for arrow in line.split(" ")[1:]:
+            events.add(arrow.split(">")[0])
+    waiting = ["registered"]
+    while waiting:
+        state = waiting.pop()
+        life = lives.setdefault(state, Life(state))
+        for event in events:
+            machine = Machine("registration", REGISTRATION, state)
+            if machine.allows(event):
+                after = machine.feed(event)
+                if after not in lives:
+                    waiting.append(after)
+                life._after[event] = lives.setdefault(after, Life(after))
+    return lives["registered"]
+
+
+_REGISTERED = _lives()
+
+
 class Held:
     """A registration: identifier, ext, g, suite; sid in lower-case hex; source and
-    signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from.
+    signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from;
+    machine: its Life.
     """
+
+    # There are up to a million of them.
+    __slots__ = (
+        "identifier",
+        "ext",
+        "g",
+        "suite",
+        "source",
+        "sid",
+        "cvm",
+        "expires",
+        "since",
+        "machine",
+        "ka",
+        "ks",
+        "rg",
+        "heard",
+        "sent",
+        "reason",
+        "release",
+    )
 
     def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:
         self.identifier = identifier
@@ -38,7 +109,7 @@ class Held:
         self.cvm = b""
         self.expires = 0
         self.since = 0
-        self.machine = Machine("registration", REGISTRATION, "registered")
+        self.machine = _REGISTERED
         self.ka = self.ks = self.rg = b""
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
         self.reason = ""
@@ -67,6 +138,10 @@ class Registrations:
         self._releases = {}  # requestSeqNum of our URQ -> _Release
         self._timers = []  # heap of (when, number that tells equals apart, what is due)
         self._due = 0
+        self._later = {}  # number of a span of time -> identifiers of registrations that end in it
+        self._spans = []  # heap of those numbers
+        self._begun = -1  # the last one that was looked at
+        self._waiting = 0  # identifiers in them, at most
         self._number = int.from_bytes(random(2), "big")
 
     def __len__(self) -> int:
@@ -112,10 +187,21 @@ class Registrations:
 
     def get_timer(self) -> "int | None":
         """Return when `handle_timer` wants to be called, or None."""
-        return self._timers[0][0] if self._timers else None
+        due = self._timers[0][0] if self._timers else None
+        if self._spans and (due is None or self._spans[0] * _SPAN < due):
+            due = self._spans[0] * _SPAN
+        return due
 
     def handle_timer(self, now: int) -> None:
         """Do what is due at `now`; may be called early."""
+        while self._spans and self._spans[0] * _SPAN <= now:
+            self._begun = heapq.heappop(self._spans)
+            found = self._later.pop(self._begun)
+            self._waiting -= len(found)
+            for identifier in found:
+                held = self._by_identifier.get(identifier)
+                if held is not None:
+                    self._schedule(held.expires, identifier)
         while self._timers and self._timers[0][0] <= now:
             due = heapq.heappop(self._timers)[2]
             if isinstance(due, _Release):
@@ -130,11 +216,31 @@ class Registrations:
 
     def _schedule(self, when: int, what: "str | _Release") -> None:
         """Let the registration of an identifier, or a release, be looked at then."""
-        if len(self._timers) > 2 * (len(self._by_identifier) + len(self._releases)) + _IDLE_TIMERS:
-            self._timers = [timer for timer in self._timers if self._wanted(timer[2])]
-            heapq.heapify(self._timers)
+        if (
+            self._waiting + len(self._timers)
+            > 2 * (len(self._by_identifier) + len(self._releases)) + _IDLE_TIMERS
+        ):
+            self._tidy()
+        span = when // _SPAN
+        if span > self._begun and not isinstance(what, _Release):
+            found = self._later.get(span)
+            if found is None:
+                found = self._later[span] = []
+                heapq.heappush(self._spans, span)
+            found.append(what)
+            self._waiting += 1
+            return
         self._due += 1
         heapq.heappush(self._timers, (when, self._due, what))
+
+    def _tidy(self) -> None:
+        """Forget timers of what is no more."""
+        self._timers = [timer for timer in self._timers if self._wanted(timer[2])]
+        heapq.heapify(self._timers)
+        self._waiting = 0
+        for span in self._spans:
+            found = self._later[span] = [one for one in self._later[span] if one in self._by_identifier]
+            self._waiting += len(found)
 
     def _wanted(self, what: "str | _Release") -> bool:
         if isinstance(what, _Release):
@@ -148,32 +254,34 @@ class Registrations:
 
         Raises RemoteProtocolError where silence is the answer.
         """
-        found = profile.elements(message)
-        held = self._by_identifier.get(message.value.get("endpointIdentifier"))
+        found = self._codec.elements(message)
+        brief = self._codec.brief(message)
+        held = self._by_identifier.get(brief.get("endpointIdentifier"))
         if held is None or not compare_digest(found[profile.RG], held.rg):
             raise RemoteProtocolError("%s: no such registration" % message.kind)
-        if profile.suite_of(message) is not held.suite or not verify(message, held.suite, held.ka):
+        codec = self._codec
+        if codec.suite_of(message) is not held.suite or not codec.verify(message, held.suite, held.ka):
             raise RemoteProtocolError("%s: wrong ICV" % message.kind)
         counter = int.from_bytes(found[profile.RE][:8], "big")
         if counter <= held.heard:
             raise RemoteProtocolError("%s: replayed Re" % message.kind)
-        release = self._releases.get(message.value["requestSeqNum"])
+        number = brief["requestSeqNum"]
+        release = self._releases.get(number)
         if release is not None and release.octets == message.octets:
             raise RemoteProtocolError("URQ: our own, reflected")
         event = "refresh" if message.kind == RRQ else "leave"
         if not held.machine.allows(event):
             raise RemoteProtocolError("%s: the registration is ending" % message.kind)
         held.heard = counter
-        self._codec.verified(message)
-        number = message.value["requestSeqNum"]
+        codec.verified(message)
         elements = {profile.RE: found[profile.RE], profile.RG: held.rg}
         if event == "leave":
-            answer = self._codec.unregistration_confirm(number, elements, held.suite, held.ka)
+            answer = codec.unregistration_confirm(number, elements, held.suite, held.ka)
             self._end(held, "leave", "logged out")
             return answer
-        held.machine.feed("refresh")
+        held.machine = held.machine.after("refresh")
         held.source = source
-        life = self.life(message.value)
+        life = self.life(brief)
         held.expires = now + 1000 * life + _GRACE
         self.ask_to_fetch(held, elements)
         _, signalling = self._settings.addresses(source[0])
@@ -181,7 +289,7 @@ class Registrations:
         return answers.within(
             message,
             self._settings.others,
-            lambda others: self._codec.registration_confirm(
+            lambda others: codec.registration_confirm(
                 number, held.identifier, signalling, life, others, elements, held.suite, held.ka
             ),
         )
@@ -194,7 +302,7 @@ class Registrations:
     # -- the end of a registration
 
     def _end(self, held: Held, event: str, reason: str) -> None:
-        held.machine.feed(event)
+        held.machine = held.machine.after(event)
         self._by_identifier.pop(held.identifier, None)
         self._forget(held)
         held.ka = b""
@@ -214,7 +322,7 @@ class Registrations:
 
     def release(self, held: Held, reason: str, now: int) -> None:
         """End a registration from this side: a URQ with an UnregRequestReason goes out."""
-        held.machine.feed("release")
+        held.machine = held.machine.after("release")
         self._forget(held)
         self._events.append(("ended", held, reason))
         held.sent += 1
@@ -237,16 +345,16 @@ class Registrations:
 
     def released(self, message: Message) -> None:
         """Take a UCF; raises RemoteProtocolError where it answers no URQ of ours."""
-        release = self._releases.get(message.value["requestSeqNum"])
+        release = self._releases.get(self._codec.brief(message)["requestSeqNum"])
         if release is None:
             raise RemoteProtocolError("UCF: to no URQ of ours")
         held = release.held
-        found = profile.elements(message)
+        found = self._codec.elements(message)
         if (
             not compare_digest(found[profile.RE], release.re)
             or not compare_digest(found[profile.RG], held.rg)
-            or profile.suite_of(message) is not held.suite
-            or not verify(message, held.suite, held.ka)
+            or self._codec.suite_of(message) is not held.suite
+            or not self._codec.verify(message, held.suite, held.ka)
         ):
             raise RemoteProtocolError("UCF: wrong ICV, Re or Rg")
         self._end(held, "confirm", "")

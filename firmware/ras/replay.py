@@ -5,6 +5,8 @@ protocol.md section 5.  Bounded in number and in time; when full, the oldest goe
 
 from collections import deque
 
+_NEVER = 1 << 62  # ms
+
 
 class Recent:
     """A dict whose entries go when they are `span` ms old or more than `limit` are newer.
@@ -16,30 +18,48 @@ class Recent:
         self._limit = limit
         self._span = span
         self._entries = {}
-        # Times and keys, oldest first: MicroPython's dict has no order.
+        # Keys, oldest first: MicroPython's dict has no order.  Where times count, (time, key) of each.
         self._order = deque((), limit)
+        self._due = _NEVER  # when the oldest is `span` old
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def keys(self) -> list:
         """Return the keys there are, oldest first."""
-        return [key for _, key in self._order]
+        return list(self._order) if self._span is None else [key for _, key in self._order]
 
     def get(self, key, now: int):
         """Return the value that `key` has now, or None."""
-        self._age(now)
+        if now >= self._due:
+            self._age(now)
         return self._entries.get(key)
 
     def put(self, key, value, now: int) -> None:
         """Set the value of `key`; setting it again does not make it younger."""
-        self._age(now)
-        if key not in self._entries:
-            if len(self._order) >= self._limit:
-                del self._entries[self._order.popleft()[1]]
-            self._order.append((now, key))
-        self._entries[key] = value
+        if now >= self._due:
+            self._age(now)
+        entries = self._entries
+        if key not in entries:
+            if len(entries) >= self._limit:
+                self._drop()
+            if self._span is None:
+                self._order.append(key)
+            else:
+                self._order.append((now, key))
+                if not entries:
+                    self._due = now + self._span
+        entries[key] = value
+
+    def _drop(self) -> None:
+        """Let the oldest go."""
+        oldest = self._order.popleft()
+        if self._span is None:
+            del self._entries[oldest]
+        else:
+            del self._entries[oldest[1]]
+            self._due = self._order[0][0] + self._span if self._order else _NEVER
 
     def _age(self, now: int) -> None:
-        while self._span is not None and self._order and now - self._order[0][0] >= self._span:
-            del self._entries[self._order.popleft()[1]]
+        while now >= self._due:
+            self._drop()
