@@ -315,7 +315,7 @@ class Registrar:
         if pin_proven:
             self.attempts.succeeded(asked.source, asked.ext, found[profile.G], now)
             self.settings.noise.proven(asked.source, now)
-        if message.kind == GRQ and self._full(asked.ext):
+        if message.kind == GRQ and self._registrations.are_full_for(asked.ext):
             elsewhere = Lookup(kg=lookup.kg, others=self.settings.others)
             self._refuse(asked, profile.OTHER_GATEKEEPER, elsewhere, now)
         elif message.kind == GRQ:
@@ -326,9 +326,6 @@ class Registrar:
     def _from_kg(self, message: Message, suite: Suite, kg: bytes) -> bool:
         allowed = self.settings.icv_from_kg and message.kind == GRQ
         return allowed and self._codec.verify(message, suite, reject_key(suite, kg))
-
-    def _full(self, ext: str) -> bool:
-        return self._registrations.of(ext) is None and len(self._registrations) >= self.settings.most
 
     def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
@@ -344,7 +341,7 @@ class Registrar:
 
     def _register(self, asked: Asked, ka: bytes, lookup: Lookup, now: int) -> None:
         found, value = asked.found, self._codec.brief(asked.message)
-        if self._full(asked.ext):  # since its GRQ
+        if self._registrations.are_full_for(asked.ext):  # since its GRQ
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(), now, ka)
             return
         old = self._registrations.of(asked.ext)

@@ -155,6 +155,10 @@ class Registrations:
         """Return the registration of an extension, or None."""
         return self._by_ext.get(ext)
 
+    def are_full_for(self, ext: str) -> bool:
+        """Tell whether an extension that is not there can not come to what there is."""
+        return ext not in self._by_ext and len(self._by_ext) >= self._settings.most
+
     def with_sid(self, sid: str) -> "Held | None":
         """Return the registration whose SID this is, in lower-case hex, or None."""
         return self._by_sid.get(sid)
