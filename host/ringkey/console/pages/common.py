@@ -63,16 +63,16 @@ def text(request: web.Request, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-async def ask(request: web.Request, name: str, **values: object) -> dict[str, Any]:
+async def ask(request: web.Request, entry: str, /, **values: object) -> dict[str, Any]:
     """Ask the administration, leaving out what is None or empty; raises UserError."""
     given = {key: value for key, value in values.items() if value not in (None, "")}
-    return await administration(request).ask(author(request), name, **given)
+    return await administration(request).ask(author(request), entry, **given)
 
 
-async def do(request: web.Request, name: str, **values: object) -> dict[str, Any]:
+async def do(request: web.Request, entry: str, /, **values: object) -> dict[str, Any]:
     """Have the administration do something, leaving out what is None; raises UserError."""
     given = {key: value for key, value in values.items() if value is not None}
-    return await administration(request).do(author(request), name, **given)
+    return await administration(request).do(author(request), entry, **given)
 
 
 Secrets = list[dict[str, str]]
@@ -80,14 +80,14 @@ Said = Callable[[dict[str, Any]], "tuple[str, Secrets]"]
 
 
 async def deed(
-    request: web.Request, back: str, said: str | Said, name: str, **values: object
+    request: web.Request, back: str, said: str | Said, entry: str, /, **values: object
 ) -> web.Response:
     """Do it, and go `back` with what came of it.
 
     said: a text, or makes (text, secrets to show once) of the result.
     """
     try:
-        result = await do(request, name, **values)
+        result = await do(request, entry, **values)
     except Forbidden:
         raise
     except UserError as error:

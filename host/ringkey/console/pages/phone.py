@@ -9,6 +9,18 @@ from ringkey.console.pages.common import ask, deed, text, unknown
 from ringkey.console.views import render
 from ringkey.errors import UserError
 
+# What there is to do about a failure, by what its words have in them (gatekeeper/reasons.py).
+_ADVICE = (
+    ("wrong PIN", "Have its user log out and enter extension and PIN again; if that fails too, set a new PIN."),
+    ("not in the directory", "Add the extension, or enable it."),
+    ("revoked", "Its user enters extension and PIN again; the phone then fetches new keys."),
+    ("obsolete", "The phone fetches new keys by itself. If it does not, look whether it reaches the key server."),
+    ("no key server", "Start the key server, or mend the way to it."),
+    ("throttled", "It is heard again by itself after a while. Look who keeps trying its PIN."),
+    ("too many failed", "It is heard again by itself after a while. Look who keeps trying its PIN."),
+    ("plain H.323", "It is no phone of this site: take its gatekeeper's address out of it."),
+)
+
 
 async def show(request: web.Request) -> web.Response:
     """Show the phone of an extension."""
@@ -30,6 +42,7 @@ async def show(request: web.Request) -> web.Response:
         one={**one, "registered": one["state"] == "registered"},
         facts=_facts(one),
         timeline=one["timeline"],
+        advice=_advice(one["failure"]),
     )
 
 
@@ -50,6 +63,11 @@ async def act(request: web.Request) -> web.Response:
         reason = text(request, "reason")
         return await deed(request, request.path, said, "key.revoke", by="ext", value=ext, reason=reason)
     return unknown(request)
+
+
+def _advice(failure: dict[str, Any] | None) -> str:
+    words = "" if failure is None else failure["words"]
+    return next((advice for part, advice in _ADVICE if part in words), "")
 
 
 def _facts(one: dict[str, Any]) -> list[tuple[str, Any]]:
