@@ -106,7 +106,7 @@ def _check_type(entry: Entry, parameter: Parameter, value: object) -> None:
 
 
 def _plain(entry: Entry, given: Mapping[str, object]) -> dict[str, Any]:
-    """Return the values as arguments; a name that the administration takes for itself is none of an entry's."""
+    """Return the values as arguments; one named "self" or "author" must not become another argument."""
     for name in given:
         if name not in {one.name for one in entry.parameters}:
             raise BadValue(entry, "", f"{entry.name} has no parameter of that name")

@@ -90,7 +90,7 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
         response = await handler(request)
     except web.HTTPException as error:
         allow = error.headers.get("Allow")
-        what = "there is nothing here" if error.status == 404 else error.reason  # noqa: PLR2004
+        what = "there is nothing here" if error.status == 404 else error.reason
         response = answer(request, error.status, what, headers={"Allow": allow} if allow else None)
     except UserError as error:
         response = _complaint(request, error)
@@ -102,7 +102,7 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
     _log.info(
         "request",
         source=request.remote,
-        who=request[VISIT].author.name if VISIT in request else None,
+        who=None if (who := request.get(VISIT)) is None else who.author.name,
         method=request.method,
         path=_path(request),
         status=response.status,
@@ -151,7 +151,7 @@ def _check_origin(request: web.Request, who: Visit, *, changes: bool) -> None:
         parts = urlsplit(referer)
         origin = f"{parts.scheme}://{parts.netloc}"
     if origin is None and (who.token or not request.cookies) and is_api(request):
-        return  # a script with a token, or with nothing at all, for which no browser's user can be made to stand
+        return  # a script with a token, or with nothing: no browser that a user was lured with
     if origin != f"https://{request.host}":
         raise Refused(403, "origin", "the request does not come from a page of this console")
 
@@ -188,13 +188,13 @@ async def _refuse(request: web.Request, who: Visit, refused: Refused) -> web.Str
     await request.app[ADMINISTRATION].note(
         who.author, "request", "refused", reason=refused.why, request=where, status=refused.status
     )
-    if refused.status == 401 and not is_api(request):  # noqa: PLR2004
+    if refused.status == 401 and not is_api(request):
         back = request.path_qs if request.method == "GET" else "/"
         found = web.Response(status=303, headers={"Location": "/login" + _next(back)})
         if COOKIE in request.cookies:
             drop_cookie(found, COOKIE)
         return found
-    headers = {"WWW-Authenticate": 'Bearer realm="ringkey"'} if refused.status == 401 else None  # noqa: PLR2004
+    headers = {"WWW-Authenticate": 'Bearer realm="ringkey"'} if refused.status == 401 else None
     return answer(request, refused.status, refused.what, headers=headers)
 
 

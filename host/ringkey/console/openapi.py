@@ -50,7 +50,7 @@ def description() -> dict[str, Any]:
         "info": {
             "title": "ringkey",
             "version": __version__,
-            "description": "What the console and the command line can do. Actions are on record with their author.",
+            "description": "What console and command line can do. Actions are on record with their author.",
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}, {"session": []}],

@@ -70,7 +70,7 @@ class ConsoleService:
         return {} if self._listener is None else {"connections": self._listener.connections}
 
     def reload(self) -> None:
-        """Use the certificate that is on disk now for new connections; raises UserError, and changes nothing."""
+        """Use the certificate that is on disk now for new connections; raises UserError."""
         context = self._context()
         if self._listener is not None:
             self._listener.renew(context)

@@ -36,7 +36,7 @@ PATIENCE = 30.0
 RETRY = 2000
 # Extensions named in one message; beyond that a page had better load its list again.
 MAX_NAMED = 200
-# Streams in all: 50 consoles with a few tabs each; and of one session: browsers open six connections to a host.
+# Streams in all: 50 consoles with a few tabs each; and of one session: a browser has six to a host.
 MAX_STREAMS = 250
 MAX_OF_SESSION = 10
 # Messages that wait for one reader: eight seconds' worth.

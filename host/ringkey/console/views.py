@@ -81,8 +81,8 @@ def static(name: str) -> str:
 
 
 def render(request: web.Request, template: str, status: int = 200, **values: object) -> web.Response:
-    """Return a page.  Every template has me, csrf, path, site, flashes, static(name), now, version, status."""
-    who = request[VISIT] if VISIT in request else None
+    """Return a page.  Each template has me, csrf, path, site, flashes, static(name), now, version, status."""
+    who = request.get(VISIT)
     flashes = []
     if who is not None and who.session is not None and not by_itself(request):
         flashes = request.app[FLASHES].take(who.session.hash)
@@ -107,7 +107,7 @@ def flash(
     request: web.Request,
     kind: str,
     text: str,
-    next: str = "",  # noqa: A002 - the next step, as everywhere
+    next: str = "",
     secrets: Iterable[Mapping[str, str]] = (),
 ) -> None:
     """Say `text` on the next page of this session.

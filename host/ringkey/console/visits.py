@@ -12,7 +12,7 @@ from ringkey.administration.site import Administration
 
 ADMINISTRATION = web.AppKey("administration", Administration)
 
-# __Host-: a browser takes it over TLS only, for this host and port's name alone, from the path / (RFC 6265bis).
+# __Host-: a browser takes it over TLS only, for this host alone and the path / (RFC 6265bis).
 COOKIE = "__Host-ringkey"
 # Before log-in: what the log-in form's CSRF token belongs to.
 DOOR = "__Host-ringkey-door"

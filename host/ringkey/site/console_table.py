@@ -1,4 +1,4 @@
-"""`[console]` in `ringkey.toml`: the port of the console, how long its sessions last, who may knock at all."""
+"""`[console]` in `ringkey.toml`: the console's port, how long its sessions last, who may knock at all."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -157,7 +157,7 @@ async def _add_token(
     return {**_told_token(made), "token": secret}
 
 
-async def _remove_token(administration: Administration, author: Author, id: str) -> dict[str, Any]:  # noqa: A002
+async def _remove_token(administration: Administration, author: Author, id: str) -> dict[str, Any]:
     return _told_token(_accounts(administration).tokens.remove(id))
 
 
@@ -193,7 +193,7 @@ async def _own_sessions(
     administration: Administration,
     author: Author,
     id: str | None,
-    keep: str | None,  # noqa: A002
+    keep: str | None,
 ) -> dict[str, Any]:
     accounts = _accounts(administration)
     user = _own(accounts, author)

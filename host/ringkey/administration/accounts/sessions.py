@@ -123,18 +123,6 @@ class Sessions:
         with self._base.writing() as connection:
             connection.execute(sa.delete(SESSION).where(SESSION.c.hash == digest))
 
-    def end_others(self, user: str, keep: bytes) -> None:
-        """End all sessions of the user but that of hash `keep`."""
-        with self._base.writing() as connection:
-            connection.execute(sa.delete(SESSION).where(SESSION.c.user == user, SESSION.c.hash != keep))
-
-    def end_id(self, user: str, name: str) -> bool:
-        """End the user's session of this id; tells whether there was one."""
-        found = [one.hash for one in self.of(user) if one.id == name]
-        for digest in found:
-            self.end(digest)
-        return bool(found)
-
     def _over(self, now: int) -> sa.ColumnElement[bool]:
         # In the future: a clock that was set back must not lengthen a session.
         return sa.or_(

@@ -109,8 +109,8 @@ class Users:
             _must_have_administrator(connection, name)
             connection.execute(sa.delete(SESSION).where(SESSION.c.user == name))
 
-    def set_password(self, name: str, kept: str, keep: bytes = b"") -> None:
-        """Change the password (its hash is given), which ends invitations and sessions but that of hash `keep`.
+    def set_password(self, name: str, kept: str) -> None:
+        """Change the password (its hash is given), which ends the user's sessions and invitations.
 
         Raises AccountError where there is no such user.
         """
@@ -118,7 +118,7 @@ class Users:
             _must_be_there(connection, name)
             values = {"password": kept, "changed": self._base.now()}
             connection.execute(sa.update(USER).where(USER.c.name == name).values(**values))
-            connection.execute(sa.delete(SESSION).where(SESSION.c.user == name, SESSION.c.hash != keep))
+            connection.execute(sa.delete(SESSION).where(SESSION.c.user == name))
             connection.execute(sa.delete(INVITATION).where(INVITATION.c.user == name))
 
     def rehash(self, name: str, old: str, kept: str) -> None:

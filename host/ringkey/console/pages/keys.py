@@ -1,0 +1,134 @@
+"""Keys: generations and their check values, a rotation as it goes on, enrolment, issued and revoked keys."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from ringkey.console.pages.common import ROWS, Secrets, ask, deed, link, offset, pages, text, unknown
+from ringkey.console.pages.plot import plot
+from ringkey.console.views import render
+
+_OVERLAPS = (("3600", "1 hour"), ("86400", "1 day"), ("604800", "1 week"), ("2592000", "30 days"))
+_DRAWN = "Nothing to draw yet: the plot begins with the next rotation."
+
+
+async def show(request: web.Request) -> web.Response:
+    """Show the keys of the site."""
+    q, revoked = request.query.get("q", "").strip()[:100], request.query.get("revoked", "")
+    revoked = revoked if revoked in ("yes", "no") else ""
+    generations, rotation, enrolment, found = await asyncio.gather(
+        ask(request, "generations"),
+        ask(request, "rotation"),
+        ask(request, "enrolment"),
+        ask(
+            request,
+            "keys",
+            search=q,
+            revoked=revoked,
+            limit=ROWS,
+            offset=offset(request),
+        ),
+    )
+    return render(
+        request,
+        "keys.html",
+        generations=_generations(generations, rotation),
+        rotation=_rotation(generations, rotation),
+        enrolment=_enrolment(enrolment),
+        overlaps=_OVERLAPS,
+        q=q,
+        revoked=revoked,
+        rows=found["keys"],
+        pages=pages(request, found["total"], len(found["keys"])),
+        nothing="No key fits." if q or revoked else "No key was issued here yet.",
+    )
+
+
+async def act(request: web.Request) -> web.Response:
+    """Do what the form says."""
+    button = text(request, "do")
+    if button == "open":
+        phones = text(request, "phones").strip() or None
+        return await deed(
+            request,
+            "/keys#enrolment",
+            "The window is open.",
+            "enrolment.open",
+            minutes=text(request, "minutes"),
+            phones=phones,
+        )
+    if button == "close":
+        return await deed(request, "/keys#enrolment", "The window is closed.", "enrolment.close")
+    if button == "rotate":
+        return await deed(
+            request, "/keys#rotation", _rotated, "seed.rotate", overlap=text(request, "overlap")
+        )
+    if button == "revoke":
+        return await deed(
+            request,
+            link("/keys", {"q": request.query.get("q", "")[:100]}),
+            "The key is revoked.",
+            "key.revoke",
+            by="g",
+            value=text(request, "g"),
+            reason=text(request, "reason"),
+        )
+    return unknown(request)
+
+
+def _rotated(result: dict[str, Any]) -> tuple[str, Secrets]:
+    words = result.get("words")
+    said = f"Generation {result['generation']} has begun. Phones move to it by themselves."
+    return said, [{"label": "The new seed, as 24 words", "value": words}] if words else []
+
+
+def _generations(found: dict[str, Any], rotation: dict[str, Any]) -> list[dict[str, Any]]:
+    counts = rotation["phones"]
+    return [{**one, "phones": counts.get(one["cvm"], 0)} for one in found["generations"]]
+
+
+def _rotation(found: dict[str, Any], rotation: dict[str, Any]) -> dict[str, Any]:
+    generations = found["generations"]
+    names = {one["cvm"]: f"Generation {one['number']}" for one in generations}
+    current = next((one for one in generations if one["state"] == "current"), None)
+    old = [one for one in generations if one["state"] == "overlap"]
+    counts = rotation["phones"]
+    total = sum(counts.values())
+    moved = counts.get(current["cvm"], 0) if current else 0
+    lines = [(names.get(one["name"], one["name"]), one["points"]) for one in rotation["series"]["lines"]]
+    if not old:
+        state, mood = "None under way", "plain"
+        words = "One generation is in force." if current else "Nothing is known of generations here."
+    elif moved == total:
+        state, mood = "All phones have moved", "good"
+        words = f"All {total:,} registered phones have keys of generation {current['number'] if current else '?'}."
+    else:
+        state, mood = "Under way", "warn"
+        words = f"{moved:,} of {total:,} registered phones have moved to generation {current['number'] if current else '?'}."
+    return {
+        "state": state,
+        "mood": mood,
+        "words": words,
+        "until": max((one["until"] for one in old if one["until"]), default=None),
+        "total": total if old else 0,
+        "percent": 100 * moved // total if total else 0,
+        "plot": plot("plot-rotation", "Phones by generation of their key", "", lines, _DRAWN),
+        "following": (current["number"] + 1) if current else 1,
+    }
+
+
+def _enrolment(found: dict[str, Any]) -> dict[str, Any]:
+    if found["open"]:
+        left = found.get("left")
+        words = "Phones may fetch their first keys." + (
+            f" {left:,} more may come." if left is not None else ""
+        )
+        return {"open": True, "until": found["until"], "state": "Open", "mood": "warn", "words": words}
+    return {
+        "open": False,
+        "until": None,
+        "state": "Closed",
+        "mood": "good",
+        "words": "New phones get no keys. Open a window when phones are to be set up.",
+    }

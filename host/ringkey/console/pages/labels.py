@@ -1,0 +1,49 @@
+"""A sheet of labels to print: for each phone its extension, its label, and a QR code of what it must be told.
+
+What must be told is where the key server is and by which root certificate to know it: settings, which
+everybody at the site may read.  No PIN and no key is on a label.
+"""
+
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+
+from ringkey.console.pages import filters
+from ringkey.console.pages.common import ask, offset, pages
+from ringkey.console.views import render
+
+# Labels of one page: four sheets of A4 at 24 each.
+_LABELS = 96
+
+
+async def show(request: web.Request) -> web.Response:
+    """Show the labels of a search or of a range."""
+    q = request.query.get("q", "").strip()[:100]
+    first, last = (request.query.get(name, "").strip()[:16] for name in ("first", "last"))
+    found = await ask(
+        request, "labels", search=q, first=first, last=last, limit=_LABELS, offset=offset(request)
+    )
+    servers = found["key_servers"]
+    return render(
+        request,
+        "labels.html",
+        q=q,
+        first=first,
+        last=last,
+        labels=[
+            {
+                **one,
+                "server": servers[0] if servers else "",
+                "code": filters.qr(settings(one["ext"], servers, found["root"])),
+            }
+            for one in found["labels"]
+        ],
+        pages=pages(request, found["total"], len(found["labels"]), _LABELS),
+    )
+
+
+def settings(ext: str, servers: list[str], root: str) -> str:
+    """Return what a code says: ringkey:EXT?server=HOST:PORT&root=SHA-256 of the root certificate, in hex."""
+    return f"ringkey:{quote(ext)}?" + urlencode(
+        [*(("server", one) for one in servers), ("root", root)], safe=":"
+    )
