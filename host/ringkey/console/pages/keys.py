@@ -16,7 +16,7 @@ _DRAWN = "Nothing to draw yet: the plot begins with the next rotation."
 async def show(request: web.Request) -> web.Response:
     """Show the keys of the site."""
     q, revoked = request.query.get("q", "").strip()[:100], request.query.get("revoked", "")
-    revoked = revoked if revoked in ("yes", "no") else ""
+    revoked = "yes" if revoked == "yes" else ""
     generations, rotation, enrolment, found = await asyncio.gather(
         ask(request, "generations"),
         ask(request, "rotation"),
@@ -25,7 +25,7 @@ async def show(request: web.Request) -> web.Response:
             request,
             "keys",
             search=q,
-            revoked=revoked,
+            revoked=revoked == "yes",
             limit=ROWS,
             offset=offset(request),
         ),
@@ -34,7 +34,7 @@ async def show(request: web.Request) -> web.Response:
         request,
         "keys.html",
         generations=_generations(generations, rotation),
-        rotation=_rotation(generations, rotation),
+        rotation=_rotation(rotation),
         enrolment=_enrolment(enrolment),
         overlaps=_OVERLAPS,
         q=q,
@@ -85,50 +85,48 @@ def _rotated(result: dict[str, Any]) -> tuple[str, Secrets]:
 
 def _generations(found: dict[str, Any], rotation: dict[str, Any]) -> list[dict[str, Any]]:
     counts = rotation["phones"]
-    return [{**one, "phones": counts.get(one["cvm"], 0)} for one in found["generations"]]
+    return [{**one, "phones": counts.get(str(one["number"]), 0)} for one in reversed(found["generations"])]
 
 
-def _rotation(found: dict[str, Any], rotation: dict[str, Any]) -> dict[str, Any]:
-    generations = found["generations"]
-    names = {one["cvm"]: f"Generation {one['number']}" for one in generations}
-    current = next((one for one in generations if one["state"] == "current"), None)
-    old = [one for one in generations if one["state"] == "overlap"]
-    counts = rotation["phones"]
-    total = sum(counts.values())
-    moved = counts.get(current["cvm"], 0) if current else 0
-    lines = [(names.get(one["name"], one["name"]), one["points"]) for one in rotation["series"]["lines"]]
-    if not old:
-        state, mood = "None under way", "plain"
-        words = "One generation is in force." if current else "Nothing is known of generations here."
+def _rotation(rotation: dict[str, Any]) -> dict[str, Any]:
+    total, current = rotation["registered"], rotation["generation"]
+    moved = rotation["phones"].get(str(current), 0)
+    lines = [(f"Generation {one['name']}", one["points"]) for one in rotation["lines"]]
+    if not rotation["running"]:
+        state, mood, words = "None under way", "plain", "One generation is in force."
+        if current is None:
+            words = "No key server of this host answers."
     elif moved == total:
         state, mood = "All phones have moved", "good"
-        words = f"All {total:,} registered phones have keys of generation {current['number'] if current else '?'}."
+        words = f"All {total:,} registered phones have keys of generation {current}."
     else:
         state, mood = "Under way", "warn"
-        words = f"{moved:,} of {total:,} registered phones have moved to generation {current['number'] if current else '?'}."
+        words = f"{moved:,} of {total:,} registered phones have moved to generation {current}."
     return {
         "state": state,
         "mood": mood,
         "words": words,
-        "until": max((one["until"] for one in old if one["until"]), default=None),
-        "total": total if old else 0,
+        "until": rotation["until"],
+        "total": total if rotation["running"] else 0,
         "percent": 100 * moved // total if total else 0,
         "plot": plot("plot-rotation", "Phones by generation of their key", "", lines, _DRAWN),
-        "following": (current["number"] + 1) if current else 1,
+        "following": current + 1 if current is not None else 1,
     }
 
 
 def _enrolment(found: dict[str, Any]) -> dict[str, Any]:
-    if found["open"]:
-        left = found.get("left")
-        words = "Phones may fetch their first keys." + (
-            f" {left:,} more may come." if left is not None else ""
-        )
-        return {"open": True, "until": found["until"], "state": "Open", "mood": "warn", "words": words}
-    return {
-        "open": False,
-        "until": None,
-        "state": "Closed",
-        "mood": "good",
-        "words": "New phones get no keys. Open a window when phones are to be set up.",
-    }
+    policy, left = found["policy"], found["window"]["phones_left"]
+    if policy == "open":
+        return _shown("Open to all", "warn", "Whoever knows the address gets keys: that is what the site has set.")
+    if policy == "list":
+        words = f"Phones on the list get keys: {found['listed']:,} are on it."
+    else:
+        words = "New phones get no keys. Open a window when phones are to be set up."
+    if found["open"] and found["until"] is not None:
+        more = "" if left is None else f" {left:,} more may come."
+        return {**_shown("Open", "warn", f"Phones may fetch their first keys.{more}"), "open": True, "until": found["until"]}
+    return _shown("Closed", "good", words)
+
+
+def _shown(state: str, mood: str, words: str) -> dict[str, Any]:
+    return {"open": False, "until": None, "state": state, "mood": mood, "words": words}

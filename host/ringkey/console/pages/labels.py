@@ -12,8 +12,8 @@ from ringkey.console.pages import filters
 from ringkey.console.pages.common import ask, offset, pages
 from ringkey.console.views import render
 
-# Labels of one page: four sheets of A4 at 24 each.
-_LABELS = 96
+# Labels of one page: some 3 kB each; a page weighs some 200 kB at most.
+_LABELS = 60
 
 
 async def show(request: web.Request) -> web.Response:

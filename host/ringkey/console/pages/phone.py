@@ -41,7 +41,7 @@ async def show(request: web.Request) -> web.Response:
         "phone.html",
         one={**one, "registered": one["state"] == "registered"},
         facts=_facts(one),
-        timeline=one["timeline"],
+        timeline=one["timeline"][::-1],
         advice=_advice(one["failure"]),
     )
 
@@ -71,14 +71,17 @@ def _advice(failure: dict[str, Any] | None) -> str:
 
 
 def _facts(one: dict[str, Any]) -> list[tuple[str, Any]]:
-    generation = one.get("generation")
+    generation = one["generation"]
     facts: list[tuple[str, Any]] = [
         ("Registered" if one["state"] == "registered" else "Since", filters.when(one["since"], "not known")),
-        ("Address", one.get("address") or "–"),
-        ("Signalling channel", one.get("channel") or "none"),
+        ("Address", one["address"] or "–"),
+        ("Signalling channel", one["channel"] or "none"),
         ("Generation of its key", "–" if generation is None else f"No. {generation}"),
-        ("Check value", filters.grouped(one.get("cvm"))),
-        ("Firmware", one.get("version") or "not known"),
-        ("Serial", one.get("serial") or "not known"),
+        ("Check value", filters.grouped(one["cvm"])),
+        ("Serial", one["serial"] or "not known"),
     ]
+    if one["suite"]:
+        facts.insert(3, ("Suite", one["suite"]))
+    if one["expires"]:
+        facts.insert(1, ("Must be heard of", filters.when(one["expires"])))
     return facts

@@ -14,7 +14,7 @@ _STATES = (
     ("absent", "Not registered"),
     ("disabled", "Disabled"),
 )
-_ORDERS = (("ext", "By extension"), ("latest", "Latest first"))
+_ORDERS = (("ext", "Extension"), ("-since", "Latest first"), ("state", "State"), ("label", "Label"))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -24,7 +24,7 @@ async def show(request: web.Request) -> web.Response:
     state = state if state in dict(_STATES) else ""
     order = order if order in dict(_ORDERS) else "ext"
     found = await ask(
-        request, "phones", search=q, state=state, order=order, limit=ROWS, offset=offset(request)
+        request, "phones", search=q, state=state or "all", order=order, limit=ROWS, offset=offset(request)
     )
     counts = {**found["counts"], "": sum(found["counts"].values())}
     chips = [
@@ -52,7 +52,5 @@ async def show(request: web.Request) -> web.Response:
 
 def row(one: dict[str, Any]) -> dict[str, Any]:
     """Return a phone as the list shows it."""
-    generation = one.get("generation")
-    cvm = one.get("cvm")
-    key = f"No. {generation}" if generation is not None else (cvm or "–")
-    return {**one, "key": key}
+    generation = one["generation"]
+    return {**one, "key": one["cvm"] or "–" if generation is None else f"No. {generation}"}

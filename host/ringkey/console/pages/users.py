@@ -15,7 +15,7 @@ async def show(request: web.Request) -> web.Response:
     return render(request, "users.html", users=users["users"], tokens=tokens["tokens"])
 
 
-async def act(request: web.Request) -> web.Response:
+async def act(request: web.Request) -> web.Response:  # noqa: PLR0911 - one a button
     """Do what the form says."""
     button, name, role = (text(request, key).strip() for key in ("do", "name", "role"))
 
@@ -28,17 +28,15 @@ async def act(request: web.Request) -> web.Response:
     def made(result: dict[str, Any]) -> tuple[str, Secrets]:
         return f"The token {name} is made.", [{"label": f"Token {name}", "value": result["token"]}]
 
-    if button == "add":
-        return await deed(request, "/users", linked, "user.add", name=name, role=role)
-    if button == "invite":
-        return await deed(request, "/users", linked, "user.invite", name=name)
     if button == "role":
         return await deed(request, "/users", f"{name} is {role} now.", "user.role", name=name, role=role)
-    if button == "remove":
-        return await deed(request, "/users", f"{name} is removed.", "user.remove", name=name)
     if button == "token-add":
         days = text(request, "days")
-        return await deed(request, "/users#token-add", made, "token.add", name=name, role=role, days=days)
+        return await deed(request, "/users", made, "token.add", name=name, role=role, days=days)
     if button == "token-remove":
-        return await deed(request, "/users", f"The token {name} is removed.", "token.remove", name=name)
+        return await deed(request, "/users", "The token is removed.", "token.remove", id=text(request, "id"))
+    if button == "remove":
+        return await deed(request, "/users", f"{name} is removed.", "user.remove", name=name)
+    if button == "invite":
+        return await deed(request, "/users", linked, "user.invite", name=name, role=role or None)
     return unknown(request)
