@@ -25,7 +25,8 @@ _STATES = {
     "ok": ("good", "In order"),
     "soon": ("warn", "Soon"),
 }
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_YEAR = 365 * 86400
+_UNITS = ((_YEAR, "years"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _RANKS = {"viewer": 1, "operator": 2, "administrator": 3}
 
 

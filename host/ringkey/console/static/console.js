@@ -2,7 +2,7 @@
 "use strict";
 
 window.ringkey = (function () {
-  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const UNITS = [[365 * 86400, "years"], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const SEARCH_AFTER = 120; // ms without a key
 
   function span(seconds) {
