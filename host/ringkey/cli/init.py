@@ -73,9 +73,7 @@ def command(
         ca.check_name(name)
     where = directory or options.site.root
     made = init.create(where, (*addresses, *names), SUITES[suite], setup.create, force=force)
-    invited = account.do(
-        replace(options, site=made.site), "user.invite", name="admin", role="administrator"
-    )
+    invited = account.do(replace(options, site=made.site), "user.invite", name="admin", role="administrator")
     click.echo(f"A new site in {where}:\n")
     for path, what in _TREE:
         click.echo(f"  {path:<32} {what}")
