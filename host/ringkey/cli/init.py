@@ -10,7 +10,7 @@ from ringkey.cli import DEFAULT_SITE, Options
 from ringkey.errors import UserError
 
 _TREE = (
-    ("ringkey.toml", "configuration of both services"),
+    ("ringkey.toml", "configuration of the services"),
     ("ca/root.crt", "the site's root certificate; phones, browsers and gatekeepers check with it"),
     ("ca/root.key", "its private key; only init and renewals need it: may be kept elsewhere"),
     ("keyserver/server.crt, .key", "what the key server shows to phones and gatekeepers"),

@@ -166,7 +166,7 @@ async def _check_csrf(request: web.Request, who: Visit) -> None:
         )
 
 
-async def _read_form(request: web.Request) -> "MultiDictProxy[str | bytearray | web.FileField]":
+async def _read_form(request: web.Request) -> "MultiDictProxy[str | bytes | bytearray | web.FileField]":
     if request.content_length and request.content_type not in _FORMS:
         raise Refused(415, "content type", f"a form is sent as {' or '.join(_FORMS)}")
     try:
