@@ -25,7 +25,7 @@ demo: $(VENV)/.run ## Run the main job: two phones, key server and gatekeeper, s
 	@$(BIN)/python tools/demo.py
 
 .PHONY: servers
-servers: $(VENV)/.run ## Run key server and gatekeeper in one process, with a site made on the first run
+servers: $(VENV)/.run ## Run key server, gatekeeper and console, with a site made on the first run
 	@$(BIN)/python tools/servers.py --site $(SITE)
 
 .PHONY: phone

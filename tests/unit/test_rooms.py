@@ -58,6 +58,10 @@ ROOMS = {
     ),
     "host/ringkey/explain": (*HOST, STANDARD, "dpkt"),
     "host/ringkey/administration": (*HOST, STANDARD, "cryptography", "sqlalchemy"),
+    "host/ringkey/administration/accounts": (
+        *(*HOST, STANDARD, "alembic", "argon2", "cryptography", "pyotp", "sqlalchemy"),
+    ),
+    "host/ringkey/console": (*HOST, STANDARD, "aiohttp", "jinja2", "multidict", "segno"),
     "host/ringkey/admin.py": (*HOST, STANDARD, "aiohttp"),
     "host/ringkey/figures.py": (*HOST, STANDARD, "prometheus_client"),
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
@@ -87,6 +91,11 @@ WITHIN = {
         "ringkey.administration",
         "ringkey.gatekeeper",
         "ringkey.keyserver",
+        *SHARED,
+    ),
+    # Of the key server the port only: limits, TLS, the certificate.
+    "host/ringkey/console": (
+        *("ringkey.console", "ringkey.administration", "ringkey.keyserver.serving"),
         *SHARED,
     ),
     "host/ringkey/keyserver": ("ringkey.keyserver", *SHARED),

@@ -89,7 +89,7 @@ class Administration:
             accounts, self._accounts = self._accounts, None
             accounts.close()
 
-    async def do(self, author: Author, name: str, **values: object) -> dict[str, Any]:
+    async def do(self, author: Author, name: str, /, **values: object) -> dict[str, Any]:
         """Carry out an action, and put it on record; returns its result.
 
         Raises Forbidden, Unknown, BadValue or another UserError: it was not done then, and is on record.
@@ -112,7 +112,7 @@ class Administration:
         self.live.did(action.name, good)
         return result
 
-    async def ask(self, author: Author, name: str, **values: object) -> dict[str, Any]:
+    async def ask(self, author: Author, name: str, /, **values: object) -> dict[str, Any]:
         """Answer a query; raises as `do`.  Only refusals are on record."""
         query = catalogue.queries().get(name)
         if query is None:

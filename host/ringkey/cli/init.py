@@ -10,7 +10,7 @@ from ringkey.cli import DEFAULT_SITE, Options
 from ringkey.errors import UserError
 
 _TREE = (
-    ("ringkey.toml", "configuration of both services"),
+    ("ringkey.toml", "configuration of the services"),
     ("ca/root.crt", "the site's root certificate; phones, browsers and gatekeepers check with it"),
     ("ca/root.key", "its private key; only init and renewals need it: may be kept elsewhere"),
     ("keyserver/server.crt, .key", "what the key server shows to phones and gatekeepers"),
@@ -73,9 +73,7 @@ def command(
         ca.check_name(name)
     where = directory or options.site.root
     made = init.create(where, (*addresses, *names), SUITES[suite], setup.create, force=force)
-    invited = account.do(
-        replace(options, site=made.site), "user.invite", name="admin", role="administrator"
-    )
+    invited = account.do(replace(options, site=made.site), "user.invite", name="admin", role="administrator")
     click.echo(f"A new site in {where}:\n")
     for path, what in _TREE:
         click.echo(f"  {path:<32} {what}")

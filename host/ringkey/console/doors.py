@@ -5,7 +5,7 @@ from aiohttp import web
 from ringkey.administration.accounts.errors import AccountError, TooManyError, WrongLogInError
 from ringkey.administration.accounts.sessions import MAX_AGENT
 from ringkey.administration.roles import Author, Role
-from ringkey.console.guard import drop_cookie, local, set_cookie
+from ringkey.console.guard import local
 from ringkey.console.routes import PUBLIC, Route
 from ringkey.console.views import flash, redirect, render
 from ringkey.console.visits import (
@@ -14,7 +14,9 @@ from ringkey.console.visits import (
     MAX_SECRET,
     administration,
     author,
+    drop_cookie,
     nobody,
+    set_cookie,
     text,
     visit,
 )

@@ -21,7 +21,16 @@ from ringkey.administration.values import BadValue
 from ringkey.console import routes
 from ringkey.console.errors import answer, is_api
 from ringkey.console.routes import Route
-from ringkey.console.visits import ADMINISTRATION, COOKIE, DOOR, FORM, VISIT, Visit, by_itself, identify
+from ringkey.console.visits import (
+    ADMINISTRATION,
+    COOKIE,
+    FORM,
+    VISIT,
+    Visit,
+    by_itself,
+    drop_cookie,
+    identify,
+)
 from ringkey.errors import UserError
 from ringkey.keyserver.serving import SAID
 
@@ -67,19 +76,6 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "ringkey"
-    who = request.get(VISIT)
-    if who is not None and who.door is not None and COOKIE not in response.cookies:
-        set_cookie(response, DOOR, who.door)
-
-
-def set_cookie(response: web.StreamResponse, name: str, value: str) -> None:
-    """Set a cookie of ours: over TLS, for this host, unseen by scripts, never sent from elsewhere."""
-    response.set_cookie(name, value, path="/", secure=True, httponly=True, samesite="Strict")
-
-
-def drop_cookie(response: web.StreamResponse, name: str) -> None:
-    """Take a cookie of ours back."""
-    response.del_cookie(name, path="/", secure=True, httponly=True, samesite="Strict")
 
 
 @web.middleware
@@ -170,7 +166,7 @@ async def _check_csrf(request: web.Request, who: Visit) -> None:
         )
 
 
-async def _read_form(request: web.Request) -> "MultiDictProxy[str | bytearray | web.FileField]":
+async def _read_form(request: web.Request) -> "MultiDictProxy[str | bytes | bytearray | web.FileField]":
     if request.content_length and request.content_type not in _FORMS:
         raise Refused(415, "content type", f"a form is sent as {' or '.join(_FORMS)}")
     try:

@@ -13,7 +13,7 @@ import jinja2
 from aiohttp import web
 
 from ringkey import __version__
-from ringkey.console.visits import VISIT, by_itself, visit
+from ringkey.console.visits import DOOR, VISIT, by_itself, set_cookie, visit
 
 STATIC = Path(str(files("ringkey.console") / "static"))
 # Seconds that a word waits for the page that shows it, and how many wait in one session, and in all.
@@ -70,6 +70,8 @@ def environment() -> jinja2.Environment:
         auto_reload=False,
     )
     made.filters.update(FILTERS)
+    for name in made.list_templates():
+        made.get_template(name)  # once, at the start: what is wrong with one shows here, and no page waits
     return made
 
 
@@ -100,7 +102,10 @@ def render(request: web.Request, template: str, status: int = 200, **values: obj
         "status": status,
     }
     text = request.app[ENVIRONMENT].get_template(template).render({**shared, **values})
-    return web.Response(text=text, content_type="text/html", charset="utf-8", status=status)
+    made = web.Response(text=text, content_type="text/html", charset="utf-8", status=status)
+    if who is not None and who.door is not None:
+        set_cookie(made, DOOR, who.door)
+    return made
 
 
 def flash(

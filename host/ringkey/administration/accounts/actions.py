@@ -46,6 +46,7 @@ _USER = thing(
         "created": SECONDS,
         "changed": SECONDS,
         "sessions": INTEGER,
+        "seen": maybe({**SECONDS, "description": "by an open session"}),
         "invited": maybe({**SECONDS, "description": "until when an invitation works"}),
     }
 )
@@ -251,6 +252,7 @@ def _told(user: User) -> dict[str, Any]:
         "created": user.created,
         "changed": user.changed,
         "sessions": user.sessions,
+        "seen": user.seen,
         "invited": user.invited,
     }
 

@@ -6,6 +6,7 @@ Codes of the step before and after are taken too (a clock that is half a minute 
 import hmac
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import sqlalchemy as sa
@@ -36,7 +37,7 @@ class Totp:
         sealed = self._seal(user, secret)
         with self._base.writing() as connection:
             connection.execute(sa.update(USER).where(USER.c.name == user).values(totp_pending=sealed))
-        return secret, pyotp.TOTP(secret).provisioning_uri(user, issuer_name=issuer)
+        return secret, pyotp.TOTP(secret).provisioning_uri(name=user, issuer_name=issuer)
 
     def confirm(self, user: str, code: str) -> None:
         """Put the factor of `begin` in force; raises AccountError where the code is not one of it."""
@@ -69,7 +70,7 @@ class Totp:
             connection.execute(sa.update(USER).where(USER.c.name == user).values(totp_step=step))
         return True
 
-    def _row(self, connection: sa.Connection, user: str) -> sa.Row[tuple[bytes, bytes, int]] | None:
+    def _row(self, connection: sa.Connection, user: str) -> sa.Row[Any] | None:
         query = sa.select(USER.c.totp, USER.c.totp_pending, USER.c.totp_step).where(USER.c.name == user)
         return connection.execute(query).one_or_none()
 

@@ -23,7 +23,8 @@ class User:
     """One user; times are seconds since 1970.
 
     password: there is one (else only an invitation lets the user in); totp: a second factor is wanted;
-    sessions: how many are open; invited: until when an invitation is good, None where there is none.
+    sessions: how many are open; seen: when one of them was last; invited: until when an invitation is good,
+    None where there is none.
     """
 
     name: str
@@ -33,6 +34,7 @@ class User:
     created: int
     changed: int
     sessions: int = 0
+    seen: int | None = None
     invited: int | None = None
 
 
@@ -62,16 +64,19 @@ class Users:
     def list(self) -> tuple[User, ...]:
         """Return all users by name."""
         now = self._base.now()
-        sessions = sa.select(sa.func.count()).where(SESSION.c.user == USER.c.name).scalar_subquery()
+        of_user = SESSION.c.user == USER.c.name
+        sessions = sa.select(sa.func.count()).where(of_user).scalar_subquery()
+        seen = sa.select(sa.func.max(SESSION.c.seen)).where(of_user).scalar_subquery()
         invited = (
             sa.select(sa.func.max(INVITATION.c.expires))
             .where(INVITATION.c.user == USER.c.name, INVITATION.c.expires > now)
             .scalar_subquery()
         )
-        query = sa.select(USER, sessions.label("sessions"), invited.label("invited")).order_by(USER.c.name)
+        more = (sessions.label("sessions"), seen.label("seen"), invited.label("invited"))
+        query = sa.select(USER, *more).order_by(USER.c.name)
         with self._base.reading() as connection:
             rows = connection.execute(query).all()
-        return tuple(_user(row, row.sessions, row.invited) for row in rows)
+        return tuple(_user(row, row.sessions, row.seen, row.invited) for row in rows)
 
     def kept(self, name: str) -> str | None:
         """Return the hash of the user's password, None where there is no user or no password."""
@@ -153,7 +158,9 @@ class Users:
         return await self._passwords.make(password)
 
 
-def _user(row: sa.Row[tuple[object, ...]], sessions: int = 0, invited: int | None = None) -> User:
+def _user(
+    row: sa.Row[tuple[object, ...]], sessions: int = 0, seen: int | None = None, invited: int | None = None
+) -> User:
     return User(
         row.name,
         Role(row.role),
@@ -162,6 +169,7 @@ def _user(row: sa.Row[tuple[object, ...]], sessions: int = 0, invited: int | Non
         row.created,
         row.changed,
         sessions,
+        seen,
         invited,
     )
 
