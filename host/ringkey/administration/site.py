@@ -120,7 +120,7 @@ class Administration:
         good = await self._admitted(author, query, values)
         return await query.does(self, author, **good)
 
-    async def note(self, author: Author, what: str, outcome: str, **fields: object) -> None:
+    async def note(self, author: Author, what: str, outcome: str, /, **fields: object) -> None:
         """Put on record what is no action: "log-in", "log-out", a request that was refused.
 
         outcome: "done" or "refused" (of which too many a second are only counted); texts are cut.  Where the
@@ -135,7 +135,7 @@ class Administration:
 
     # -- for the entries of the table
 
-    async def control(self, server: str, do: str, **arguments: object) -> dict[str, Any] | None:
+    async def control(self, server: str, do: str, /, **arguments: object) -> dict[str, Any] | None:
         """Ask a running service over its control socket, None where it does not run; raises UserError."""
         if not self.site.run.is_dir():
             return None
@@ -171,7 +171,7 @@ class Administration:
                 await self.record.refused(author, entry.name, error.what)
             raise
 
-    async def _note(self, author: Author, what: str, **fields: object) -> None:
+    async def _note(self, author: Author, what: str, /, **fields: object) -> None:
         try:
             await self.record.write(author, what, **fields)
         except UserError as error:
