@@ -61,7 +61,7 @@ ROOMS = {
     "host/ringkey/administration/accounts": (
         *(*HOST, STANDARD, "alembic", "argon2", "cryptography", "pyotp", "sqlalchemy"),
     ),
-    "host/ringkey/console": (*HOST, STANDARD, "aiohttp", "jinja2", "multidict", "segno"),
+    "host/ringkey/console": (*HOST, STANDARD, "aiohttp", "jinja2", "markupsafe", "multidict", "segno"),
     "host/ringkey/admin.py": (*HOST, STANDARD, "aiohttp"),
     "host/ringkey/figures.py": (*HOST, STANDARD, "prometheus_client"),
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),

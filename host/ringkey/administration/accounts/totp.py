@@ -70,7 +70,7 @@ class Totp:
             connection.execute(sa.update(USER).where(USER.c.name == user).values(totp_step=step))
         return True
 
-    def _row(self, connection: sa.Connection, user: str) -> sa.Row[Any] | None:
+    def _row(self, connection: sa.Connection, user: str) -> Any:
         query = sa.select(USER.c.totp, USER.c.totp_pending, USER.c.totp_step).where(USER.c.name == user)
         return connection.execute(query).one_or_none()
 
