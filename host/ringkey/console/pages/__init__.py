@@ -31,7 +31,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/extensions/import", Role.OPERATOR, importing.show),
     Route("POST", "/extensions/import", Role.OPERATOR, importing.act, most=_MOST_CSV),
     Route("GET", "/extensions/export", Role.OPERATOR, extensions.export),
-    Route("GET", "/labels", Role.VIEWER, labels.show),
+    Route("GET", "/labels", Role.OPERATOR, labels.show),
     Route("GET", "/keys", Role.VIEWER, keys.show),
     Route("POST", "/keys", Role.OPERATOR, keys.act),
     Route("GET", "/files", Role.VIEWER, files.show),

@@ -1,6 +1,5 @@
 """The audit trails of console and key server as one, with search."""
 
-import json
 from typing import Any
 
 from aiohttp import web
@@ -8,8 +7,14 @@ from aiohttp import web
 from ringkey.console.pages.common import ROWS, ask, link
 from ringkey.console.views import render
 
-_OUTCOMES = {"done": ("good", "Done"), "refused": ("bad", "Refused"), "failed": ("bad", "Failed")}
-# Characters of the values of a line: the rest is in the file.
+_OUTCOMES = {
+    "done": ("good", "Done"),
+    "refused": ("bad", "Refused"),
+    "failed": ("bad", "Failed"),
+    "asked": ("warn", "Not ended"),  # it was on record before it was done, and what came of it is not
+}
+_LOGS = {"keyserver": "Key server", "admin": "Administration"}
+# Characters of the rest of a line: all of it is in the file.
 _MOST = 300
 
 
@@ -29,26 +34,17 @@ async def show(request: web.Request) -> web.Response:
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:
-    mood, outcome = _OUTCOMES.get(one["outcome"], ("plain", one["outcome"] or "Recorded"))
-    values = one.get("values")
-    shown = (
-        ", ".join(f"{name}: {_value(value)}" for name, value in values.items())
-        if isinstance(values, dict)
-        else ""
-    )
+    mood, outcome = _OUTCOMES.get(one["outcome"], ("plain", "On record"))
+    rest = one["text"]
     return {
         "key": f"{one['log']}-{one['n']}",
-        "at": one["t"],
-        "author": one.get("author") or one["log"],
-        "what": one["what"],
-        "values": shown if len(shown) <= _MOST else shown[: _MOST - 1] + "…",
+        "at": one["at"],
+        "author": one["author"] or _LOGS[one["log"]],
+        "role": one["role"] or "",
+        "action": one["action"],
+        "rest": rest if len(rest) <= _MOST else rest[: _MOST - 1] + "…",
         "mood": mood,
         "outcome": outcome,
-        "why": one.get("why") or "",
-        "way": one.get("way") or one["log"],
-        "source": one.get("source") or "",
+        "way": one["way"] or _LOGS[one["log"]].lower(),
+        "source": one["source"] or "",
     }
-
-
-def _value(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

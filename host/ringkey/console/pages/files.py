@@ -18,7 +18,7 @@ async def show(request: web.Request) -> web.Response:
     try:
         found = await ask(request, "files", path=folder)
     except UserError as error:
-        found, nothing = {"path": folder, "entries": []}, error.what
+        found, nothing = {"path": folder, "entries": [], "more": False}, error.what
     return render(
         request,
         "files.html",
@@ -26,6 +26,7 @@ async def show(request: web.Request) -> web.Response:
         crumbs=_crumbs(folder),
         entries=[_entry(folder, one) for one in found["entries"]],
         nothing=nothing,
+        more=found["more"],
     )
 
 
@@ -52,6 +53,7 @@ async def act(request: web.Request) -> web.Response:
             "file.put",
             path=path,
             content=content,
+            replace=bool(text(request, "replace")),
         )
     return unknown(request)
 
@@ -70,6 +72,6 @@ def _entry(folder: str, one: dict[str, Any]) -> dict[str, Any]:
     return {
         **one,
         "path": path,
-        "removable": not inside,
+        "removable": bool(folder),
         "href": link("/files", {"path": path}) if inside else None,
     }

@@ -117,14 +117,20 @@ def _rotation(rotation: dict[str, Any]) -> dict[str, Any]:
 def _enrolment(found: dict[str, Any]) -> dict[str, Any]:
     policy, left = found["policy"], found["window"]["phones_left"]
     if policy == "open":
-        return _shown("Open to all", "warn", "Whoever knows the address gets keys: that is what the site has set.")
+        return _shown(
+            "Open to all", "warn", "Whoever knows the address gets keys: that is what the site has set."
+        )
     if policy == "list":
         words = f"Phones on the list get keys: {found['listed']:,} are on it."
     else:
         words = "New phones get no keys. Open a window when phones are to be set up."
     if found["open"] and found["until"] is not None:
         more = "" if left is None else f" {left:,} more may come."
-        return {**_shown("Open", "warn", f"Phones may fetch their first keys.{more}"), "open": True, "until": found["until"]}
+        return {
+            **_shown("Open", "warn", f"Phones may fetch their first keys.{more}"),
+            "open": True,
+            "until": found["until"],
+        }
     return _shown("Closed", "good", words)
 
 

@@ -17,23 +17,18 @@ _LABELS = 60
 
 
 async def show(request: web.Request) -> web.Response:
-    """Show the labels of a search or of a range."""
+    """Show the labels of a search."""
     q = request.query.get("q", "").strip()[:100]
-    first, last = (request.query.get(name, "").strip()[:16] for name in ("first", "last"))
-    found = await ask(
-        request, "labels", search=q, first=first, last=last, limit=_LABELS, offset=offset(request)
-    )
+    found = await ask(request, "labels", search=q, limit=_LABELS, offset=offset(request))
     servers = found["key_servers"]
     return render(
         request,
         "labels.html",
         q=q,
-        first=first,
-        last=last,
         labels=[
             {
                 **one,
-                "server": servers[0] if servers else "",
+                "server": servers[0].removeprefix("https://") if servers else "",
                 "code": filters.qr(settings(one["ext"], servers, found["root"])),
             }
             for one in found["labels"]
@@ -43,7 +38,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 def settings(ext: str, servers: list[str], root: str) -> str:
-    """Return what a code says: ringkey:EXT?server=HOST:PORT&root=SHA-256 of the root certificate, in hex."""
+    """Return what a code says: ringkey:EXT?server=URL&root=SHA-256 of the root certificate, in hex."""
     return f"ringkey:{quote(ext)}?" + urlencode(
         [*(("server", one) for one in servers), ("root", root)], safe=":"
     )

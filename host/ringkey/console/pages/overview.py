@@ -1,9 +1,10 @@
-"""The overview: are the servers well, do their check values agree, who is registered, what fails, what runs out."""
+"""The overview: are the servers well, do check values agree, who is registered, what fails, what runs out."""
 
 import asyncio
 from typing import Any
 
 from aiohttp import web
+from markupsafe import Markup
 
 from ringkey.console.pages import filters
 from ringkey.console.pages.common import ask
@@ -31,8 +32,7 @@ async def show(request: web.Request) -> web.Response:
     check = _check(found["check_values"])
     phones = found["phones"]
     ends = [ending(one) for one in found["ends"]]
-    if found.get("disk"):
-        ends.append(_disk(found["disk"]))
+    ends.append(_disk(found["disk"]))
     return render(
         request,
         "overview.html",
@@ -95,35 +95,20 @@ def _tile(key: str, figure: int, what: str, href: str, mood: str) -> dict[str, o
 
 
 def _server(one: dict[str, Any]) -> dict[str, Any]:
-    title = _NAMES.get(one["name"], one["name"])
-    if not one["here"]:
-        return {
-            **_named(one, title),
-            "mood": "plain",
-            "words": "Elsewhere",
-            "about": "Not on this host",
-            "problems": [],
-        }
+    mood, words = ("good", "Running") if one["ready"] else ("bad", "Not ready")
+    about: str = "Answers"
     if not one["running"]:
-        return {
-            **_named(one, title),
-            "mood": "bad",
-            "words": "Not running",
-            "about": "Does not answer",
-            "problems": [],
-        }
-    ready = one["ready"]
+        mood, words, about = "bad", "Not running", "Not on this host, or stopped"
+    elif one["since"] is not None:
+        about = Markup("Since {}").format(filters.when(one["since"]))
     return {
-        **_named(one, title),
-        "mood": "good" if ready else "bad",
-        "words": "Running" if ready else "Not ready",
-        "about": filters.Markup("Since {}").format(filters.when(one["since"])) if one["since"] else "Running",
+        "name": one["name"],
+        "title": _NAMES.get(one["name"], one["name"]),
+        "mood": mood,
+        "words": words,
+        "about": about,
         "problems": one["problems"],
     }
-
-
-def _named(one: dict[str, Any], title: str) -> dict[str, str]:
-    return {"name": one["name"], "title": title}
 
 
 def _check(found: dict[str, Any]) -> dict[str, Any]:
@@ -141,11 +126,8 @@ def _check(found: dict[str, Any]) -> dict[str, Any]:
     return {"mood": mood, "words": words, "note": note, "rows": rows}
 
 
-def _disk(disk: dict[str, int]) -> dict[str, str]:
-    share = disk["free"] / max(1, disk["total"])
-    mood, words = (
-        ("bad", "Full") if share < 0.02 else ("warn", "Low") if share < 0.1 else ("good", "In order")
-    )  # noqa: PLR2004
+def _disk(disk: dict[str, Any]) -> dict[str, str]:
+    mood, words = ("good", "In order") if disk["level"] == "ok" else ("bad", "Nearly full")
     about = f"{filters.size(disk['free'])} of {filters.size(disk['total'])} free"
     return {"what": "Disk", "about": about, "mood": mood, "words": words}
 

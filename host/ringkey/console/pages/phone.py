@@ -9,12 +9,31 @@ from ringkey.console.pages.common import ask, deed, text, unknown
 from ringkey.console.views import render
 from ringkey.errors import UserError
 
+# Events of a time line (gatekeeper/news.py, administration/phones.py), as headings.
+_EVENTS = {
+    "key": "Keys",
+    "request": "GRQ",
+    "compared": "Check value",
+    "confirmed": "GCF",
+    "refused": "Refused",
+    "registered": "Registered",
+    "ended": "Ended",
+    "dropped": "Not answered",
+    "channel-open": "Channel open",
+    "channel-closed": "Channel closed",
+}
 # What there is to do about a failure, by what its words have in them (gatekeeper/reasons.py).
 _ADVICE = (
-    ("wrong PIN", "Have its user log out and enter extension and PIN again; if that fails too, set a new PIN."),
+    (
+        "wrong PIN",
+        "Have its user log out and enter extension and PIN again; if that fails too, set a new PIN.",
+    ),
     ("not in the directory", "Add the extension, or enable it."),
     ("revoked", "Its user enters extension and PIN again; the phone then fetches new keys."),
-    ("obsolete", "The phone fetches new keys by itself. If it does not, look whether it reaches the key server."),
+    (
+        "obsolete",
+        "The phone fetches new keys by itself. If it does not, look whether it reaches the key server.",
+    ),
     ("no key server", "Start the key server, or mend the way to it."),
     ("throttled", "It is heard again by itself after a while. Look who keeps trying its PIN."),
     ("too many failed", "It is heard again by itself after a while. Look who keeps trying its PIN."),
@@ -41,7 +60,7 @@ async def show(request: web.Request) -> web.Response:
         "phone.html",
         one={**one, "registered": one["state"] == "registered"},
         facts=_facts(one),
-        timeline=one["timeline"][::-1],
+        timeline=[_event(event) for event in reversed(one["timeline"])],
         advice=_advice(one["failure"]),
     )
 
@@ -63,6 +82,11 @@ async def act(request: web.Request) -> web.Response:
         reason = text(request, "reason")
         return await deed(request, request.path, said, "key.revoke", by="ext", value=ext, reason=reason)
     return unknown(request)
+
+
+def _event(event: dict[str, Any]) -> dict[str, Any]:
+    what = _EVENTS.get(event["what"], event["what"])
+    return {**event, "what": what, "words": filters.sentence(event["words"])}
 
 
 def _advice(failure: dict[str, Any] | None) -> str:

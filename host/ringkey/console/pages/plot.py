@@ -1,4 +1,4 @@
-"""Plots as SVG, made here: lines over time in a box of fixed units, which the page's style colours and stretches.
+"""Plots as SVG, made here: lines over time in a box of fixed units that the page's style colours.
 
 No library: a plot is a path, four grid lines, and columns to point at, and so it is there without
 JavaScript, on paper, and as text for who cannot see it.
@@ -76,7 +76,9 @@ def plot(key: str, title: str, unit: str, lines: Sequence[tuple[str, Sequence[Po
             for run in runs
         )
         last = next((v for _, v in reversed(points) if v is not None), None)
-        drawn.append(Line(name, path, area if len(kept) == 1 else "", "" if last is None else _figure(last, unit, top)))
+        drawn.append(
+            Line(name, path, area if len(kept) == 1 else "", "" if last is None else _figure(last, unit, top))
+        )
     said = f"{title}: " + "; ".join(f"{one.name} {one.latest or 'not known'}" for one in drawn)
     far = end - begin > 86400
     return Plot(
@@ -136,7 +138,13 @@ def _ceiling(value: float) -> float:
     if value <= 0:
         return 4.0
     scale = 10.0 ** math.floor(math.log10(value))
-    return float(next(step * scale for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10) if step * scale >= value * 0.999))
+    return float(
+        next(
+            step * scale
+            for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10)
+            if step * scale >= value * 0.999
+        )
+    )
 
 
 def _figure(value: float, unit: str, top: float) -> str:

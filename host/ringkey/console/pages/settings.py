@@ -4,17 +4,18 @@ from typing import Any
 
 from aiohttp import web
 
-from ringkey.console.pages.common import ask, deed, text, unknown
-from ringkey.console.pages.overview import ending
+from ringkey.console.pages import filters
+from ringkey.console.pages.common import Secrets, ask, deed, text, unknown
 from ringkey.console.views import render
 
+_STATES = {"ok": ("good", "In order"), "soon": ("warn", "Soon"), "urgent": ("bad", "Very soon")}
 _TITLES = {"keyserver": "Key server", "gatekeeper": "Gatekeeper", "console": "Console"}
 
 
 async def show(request: web.Request) -> web.Response:
     """Show the settings."""
     found = await ask(request, "settings")
-    overview = await ask(request, "overview")
+    certificates = await ask(request, "certificates")
     groups: dict[str, list[dict[str, Any]]] = {}
     for one in found["settings"]:
         groups.setdefault(one["name"].partition(".")[0], []).append(_setting(one))
@@ -24,12 +25,7 @@ async def show(request: web.Request) -> web.Response:
         groups=[
             {"title": _TITLES.get(name, name), "settings": settings} for name, settings in groups.items()
         ],
-        certificates=[ending(one) for one in overview["ends"]],
-        renewable=[
-            (one["name"], _TITLES.get(one["name"], one["name"]).lower() + "'s")
-            for one in overview["servers"]
-            if one["here"]
-        ],
+        certificates=[_certificate(one) for one in certificates["certificates"]],
     )
 
 
@@ -38,14 +34,8 @@ async def act(request: web.Request) -> web.Response:
     button = text(request, "do")
     if button == "set":
         name = text(request, "name")
-        return await deed(
-            request,
-            "/settings",
-            f"{name} is set.",
-            "setting.set",
-            name=name,
-            value=text(request, "value").strip(),
-        )
+        value = text(request, "value").strip()
+        return await deed(request, "/settings", _set, "setting.set", name=name, value=value)
     if button == "renew":
         which = text(request, "which")
         return await deed(
@@ -54,19 +44,26 @@ async def act(request: web.Request) -> web.Response:
     return unknown(request)
 
 
+def _set(result: dict[str, Any]) -> tuple[str, Secrets]:
+    later = " It holds when its server is started again." if result["restart"] else ""
+    return f"{result['name']} is {str(result['value']).lower()} now.{later}", []
+
+
+def _certificate(one: dict[str, Any]) -> dict[str, Any]:
+    ended = ("bad", "Of another root" if one["state"] == "unknown-root" else "Ended")
+    mood, words = _STATES.get(one["state"], ended)
+    end = filters.day(one["ends"])
+    return {"what": one["file"], "names": ", ".join(one["names"]), "end": end, "mood": mood, "words": words}
+
+
 def _setting(one: dict[str, Any]) -> dict[str, Any]:
     choices = (
         [("true", "Yes"), ("false", "No")] if one["kind"] == "flag" else [(c, c) for c in one["choices"]]
     )
     value = one["value"]
-    shown = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
     return {
-        "name": one["name"],
+        **one,
         "key": one["name"].replace(".", "-"),
-        "title": one["title"],
-        "help": one.get("help", ""),
-        "value": shown,
+        "value": str(value).lower() if isinstance(value, bool) else "" if value is None else str(value),
         "choices": choices,
-        "number": one["kind"] == "integer",
-        "settable": True,
     }
