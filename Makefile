@@ -62,7 +62,11 @@ WORKERS ?= 4
 
 .PHONY: test-py
 test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
-	@$(BIN)/python -m pytest --ignore=tests/hil -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/hil --ignore=tests/browser -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+.PHONY: test-browser
+test-browser: $(VENV)/.browser ## Run the console in a browser, and its API against its own description
+	@$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 # The unix phones take turns at waiting, so there are more of them than processors; a board is one.
 HIL_WORKERS ?= 8
@@ -173,6 +177,11 @@ $(VENV)/.image: $(VENV)/.run
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing what the tests need"
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.dev
+	@echo "Installing what drives a browser"
+	@$(PIP) -e '.[browser]'
 	@touch $@
 
 # Where there is no 3.11 there is nothing to fuzz with, which is said and is no error.
