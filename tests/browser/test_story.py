@@ -114,7 +114,9 @@ def test_a_day(visit, world, expect):
     # A list with three bad rows changes nothing and names each; the mended one is imported.
     page.goto("/extensions")
     page.get_by_role("link", name="Import").click()
-    page.get_by_label("CSV file").set_input_files({"name": "new.csv", "mimeType": "text/csv", "buffer": BAD.encode()})
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "new.csv", "mimeType": "text/csv", "buffer": BAD.encode()}
+    )
     page.get_by_role("button", name="Show what will change").click()
     bad = page.locator("#bad-rows tbody tr")
     expect(bad).to_have_count(3)
