@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ringkey.administration import keyserver
 from ringkey.administration.roles import Author, Role
 from ringkey.administration.table import (
     INTEGER,
@@ -37,6 +38,10 @@ async def audit(
     admin: "Administration", _author: Author, *, search: str, log: str, limit: int, before: str | None
 ) -> Any:
     return await admin.off_loop(lambda: _search(admin, search.casefold(), log, limit, before))
+
+
+async def accept_clock(admin: "Administration", _author: Author) -> Any:
+    return await keyserver.ask(admin, "accept-clock")
 
 
 def _search(admin: "Administration", search: str, log: str, limit: int, before: str | None) -> Any:
@@ -141,7 +146,17 @@ def _text(value: object) -> str:
     return str(value)
 
 
-ACTIONS: tuple[Action, ...] = ()
+ACTIONS = (
+    Action(
+        "clock.accept",
+        Role.ADMINISTRATOR,
+        "Believe the clock, although lines on the key server's record are later",
+        ("audit", "accept-clock"),
+        accept_clock,
+        (),
+        thing({"time": TEXT, "n": INTEGER}),
+    ),
+)
 QUERIES = (
     Query(
         "audit",
