@@ -11,12 +11,13 @@ from ringkey.cli import cli
 _HEAD = """\
 # Commands, and what the console does
 
-Made by `python -m ringkey.cli.commands_table` from the table in `host/ringkey/administration/`; a test fails
-where it is not, and where an entry has no command.  What the console and the API can do, the command line can.
+Made by `python -m ringkey.cli.commands_table` from the table in `host/ringkey/administration/`; a test
+fails where it is not, and where an entry has no command.  What the console and the API can do, the command
+line can.
 
-Every command here has `--help` with examples, and `--json` for what it prints.  Tables are cut at the terminal's
-width, and colours are for a terminal only (`NO_COLOR` turns them off); of what other people chose, `?` is shown
-for what a terminal would obey.
+Every command here has `--help` with examples, and `--json` for what it prints.  Tables are cut at the
+terminal's width, and colours are for a terminal only (`NO_COLOR` turns them off); of what other people chose,
+`?` is shown for what a terminal would obey.
 
 | exit status | |
 |---|---|
@@ -25,7 +26,7 @@ for what a terminal would obey.
 | 2 | the command line is wrong |
 | 130 | stopped by Ctrl-C |
 
-`cert status`, `audit verify` and `extension import --preview` end with 1 where they find something wrong, too.
+`cert status`, `audit verify` and `extension import --preview` end with 1 where they find something wrong.
 `ringkey completion bash` (or zsh, fish) prints what a shell needs to complete commands and extensions.
 """
 
