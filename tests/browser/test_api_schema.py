@@ -16,7 +16,7 @@ from ringkey.site import runtime
 from schemathesis.config import SchemathesisConfig
 
 # Requests made up for each operation, besides those that cover each keyword of its schema.
-EXAMPLES = int(os.environ.get("RINGKEY_API_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("RINGKEY_API_EXAMPLES", "10"))
 
 # What the description means by them: all that Python's str.isprintable() does, and ends of lines.
 for name, more in ((openapi.PRINTABLE, " "), (openapi.LINES, " \n\r\t")):
