@@ -10,13 +10,19 @@ import schemathesis
 from harness import sites
 from harness.service import Service
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from ringkey.console import openapi
 from ringkey.site import runtime
 from schemathesis.config import SchemathesisConfig
 
 # Requests made up for each operation, besides those that cover each keyword of its schema.
-EXAMPLES = int(os.environ.get("RINGKEY_API_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("RINGKEY_API_EXAMPLES", "10"))
 
+# What the description means by them: all that Python's str.isprintable() does, and ends of lines.
+for name, more in ((openapi.PRINTABLE, " "), (openapi.LINES, " \n\r\t")):
+    schemathesis.openapi.format(
+        name, st.text(st.characters(exclude_categories=("C", "Z"), include_characters=more))
+    )
 SCHEMA = schemathesis.openapi.from_dict(
     openapi.description(),
     config=SchemathesisConfig.from_dict({"generation": {"database": "none"}}),

@@ -62,7 +62,7 @@ def command(
     machine's name and address and for localhost.  Key files name the first --ip, or else the
     first --name, as the gatekeeper.
     """
-    from ringkey.cli import account
+    from ringkey.cli import administering
     from ringkey.keyserver import setup
     from ringkey.site import ca, init
 
@@ -73,7 +73,9 @@ def command(
         ca.check_name(name)
     where = directory or options.site.root
     made = init.create(where, (*addresses, *names), SUITES[suite], setup.create, force=force)
-    invited = account.do(replace(options, site=made.site), "user.invite", name="admin", role="administrator")
+    invited = administering.do(
+        replace(options, site=made.site), "user.invite", name="admin", role="administrator"
+    )
     click.echo(f"A new site in {where}:\n")
     for path, what in _TREE:
         click.echo(f"  {path:<32} {what}")

@@ -2,7 +2,9 @@
 
 import click
 
-from ringkey.cli import Options, account
+from ringkey.cli import Options, account, administering
+
+_HEADINGS = ("ID", "NAME", "ROLE", "MADE BY", "MADE", "UNTIL")
 
 
 @click.group()
@@ -24,42 +26,42 @@ Examples:
 @click.argument("name")
 @click.option("--role", type=account.ROLES, required=True, help="What its bearer may do.")
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="Until it ends.")
-@account.as_json
+@administering.as_json
 @click.pass_obj
 def add(options: Options, name: str, role: str, days: int, as_json: bool) -> None:
     """Make a token and print it, this once; NAME says what it is for, and stands in the record."""
-    found = account.do(options, "token.add", name=name, role=role, days=days)
+    found = administering.do(options, "token.add", name=name, role=role, days=days)
     if as_json:
-        account.show_json(found)
+        administering.show_json(found)
         return
-    click.echo(f"token {found['id']} for {name}, {role}, until {account.time(found['expires'])}:\n")
+    click.echo(f"token {found['id']} for {name}, {role}, until {administering.when(found['expires'])}:\n")
     click.echo(f"  {found['token']}   (shown this once)")
 
 
 @command.command("list", epilog="\b\nExamples:\n  ringkey token list\n  ringkey token list --json\n")
-@account.as_json
+@administering.as_json
 @click.pass_obj
 def list_(options: Options, as_json: bool) -> None:
     """List the tokens, without what they are."""
-    found = account.ask(options, "tokens")
+    found = administering.ask(options, "tokens")
     if as_json:
-        account.show_json(found)
+        administering.show_json(found)
         return
-    rows = [("ID", "NAME", "ROLE", "MADE BY", "MADE", "UNTIL")]
+    rows = []
     for one in found["tokens"]:
-        made, until = account.time(one["created"]), account.time(one["expires"])
+        made, until = administering.when(one["created"]), administering.when(one["expires"])
         rows.append((one["id"], one["name"], one["role"], one["author"], made, until))
-    account.table(rows)
+    administering.show_table(_HEADINGS, rows)
 
 
 @command.command(epilog="\b\nExample:\n  ringkey token remove 5f0c1a2b\n")
 @click.argument("name", metavar="ID")
-@account.as_json
+@administering.as_json
 @click.pass_obj
 def remove(options: Options, name: str, as_json: bool) -> None:
     """Remove the token that the list calls ID; it opens nothing from now on."""
-    found = account.do(options, "token.remove", id=name)
+    found = administering.do(options, "token.remove", id=name)
     if as_json:
-        account.show_json(found)
+        administering.show_json(found)
     else:
         click.echo(f"token {found['id']} ({found['name']}) removed")

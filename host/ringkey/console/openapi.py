@@ -10,6 +10,10 @@ from ringkey.console.visits import COOKIE
 
 PREFIX = "/api/v1/"
 DESCRIPTION = "/api/openapi.json"
+# Formats of texts, by a name, since no pattern that every reader knows says it: letters, digits, signs and
+# spaces of Unicode and no control characters (Python's str.isprintable); the same, with line ends and tabs.
+PRINTABLE, LINES = "printable", "printable-lines"
+_BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 # Status, and when it is answered.
 _PROBLEMS = {
     "400": "A value is missing, unknown, or not of its form.",
@@ -90,10 +94,19 @@ def _operation(entry: Entry) -> dict[str, Any]:
     return made
 
 
+def _schema(parameter: Parameter) -> dict[str, object]:
+    made = parameter.schema()
+    if parameter.kind == "text" and parameter.pattern is None:
+        made["format"] = LINES if parameter.lines else PRINTABLE
+    if parameter.kind == "content":
+        made["pattern"] = _BASE64
+    return made
+
+
 def _body(parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {one.name: one.schema() for one in parameters},
+        "properties": {one.name: _schema(one) for one in parameters},
         "required": [one.name for one in parameters if one.required],
         "additionalProperties": False,
     }
@@ -105,7 +118,7 @@ def _in_query(parameter: Parameter) -> dict[str, Any]:
         "in": "query",
         "required": parameter.required,
         "description": parameter.title,
-        "schema": parameter.schema(),
+        "schema": _schema(parameter),
     }
 
 

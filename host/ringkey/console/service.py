@@ -14,6 +14,10 @@ from ringkey.site.console_table import ConsoleConfig
 
 # Seconds without a request; a page that is open has a stream.
 IDLE = 75.0
+# Octets of a request line: a search of 500 characters, each of 12 octets where a URL escapes it, and room.
+MAX_LINE = 16 << 10
+# Octets of a header: cookies of whatever else runs on this host come along.
+MAX_FIELD = 8 << 10
 
 _log = log.get("ringkey.console")
 
@@ -43,7 +47,9 @@ class ConsoleService:
         accounts = self.administration.accounts
         accounts.sessions.times = Times(config.session_idle, config.session_total)
         await self.administration.start()
-        self._listener = Listener(app.make(self.administration), context, idle=IDLE)
+        self._listener = Listener(
+            app.make(self.administration), context, idle=IDLE, line=MAX_LINE, field=MAX_FIELD
+        )
         self.ports = {"console": await self._listener.start(config.listen, config.port)}
         self._watch = asyncio.create_task(
             certificates.watch((config.certificate,), self._root(), _log), name="certificates"

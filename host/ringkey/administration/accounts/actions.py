@@ -146,6 +146,24 @@ async def _password(
     return {"name": name}
 
 
+async def _totp(
+    administration: Administration, author: Author, name: str, step: str, code: str | None
+) -> dict[str, Any]:
+    if _accounts(administration).users.get(name) is None:
+        raise AccountError(f"there is no user {name}", "ringkey user list")
+    return _step(administration, name, step, code)
+
+
+async def _logout(administration: Administration, author: Author, name: str) -> dict[str, Any]:
+    accounts = _accounts(administration)
+    if accounts.users.get(name) is None:
+        raise AccountError(f"there is no user {name}", "ringkey user list")
+    ended = accounts.sessions.of(name)
+    for one in ended:
+        accounts.sessions.end(one.hash)
+    return {"ended": len(ended)}
+
+
 async def _remove(administration: Administration, author: Author, name: str) -> dict[str, Any]:
     _accounts(administration).users.remove(name)
     return {"name": name}
@@ -175,19 +193,13 @@ async def _own_totp(
 ) -> dict[str, Any]:
     accounts = _accounts(administration)
     user = _own(accounts, author)
-    secret = uri = None
     if step == "confirm":
         _count(accounts, author)
-        accounts.totp.confirm(user.name, code or "")
-        accounts.attempts.succeeded(user.name, author.source)
     else:
         await _prove(accounts, author, password or "")
-        if step == "begin":
-            secret, uri = accounts.totp.begin(user.name, "ringkey " + administration.site.root.resolve().name)
-        else:
-            accounts.totp.remove(user.name)
-    now = accounts.users.get(user.name)
-    return {"totp": now is not None and now.totp, "secret": secret, "uri": uri}
+    done = _step(administration, user.name, step, code)
+    accounts.attempts.succeeded(user.name, author.source)
+    return done
 
 
 async def _own_sessions(
@@ -227,6 +239,20 @@ def _own(accounts: Accounts, author: Author) -> User:
     if user is None:
         raise AccountError(f"{author.name} is no user of the console who has logged in", "ringkey user list")
     return user
+
+
+def _step(administration: Administration, name: str, step: str, code: str | None) -> dict[str, Any]:
+    """Do one step of setting up a second factor, or do without it."""
+    accounts = _accounts(administration)
+    secret = uri = None
+    if step == "begin":
+        secret, uri = accounts.totp.begin(name, "ringkey " + administration.site.root.resolve().name)
+    elif step == "confirm":
+        accounts.totp.confirm(name, code or "")
+    else:
+        accounts.totp.remove(name)
+    now = accounts.users.get(name)
+    return {"totp": now is not None and now.totp, "secret": secret, "uri": uri}
 
 
 def _count(accounts: Accounts, author: Author) -> None:
@@ -284,7 +310,8 @@ _DAYS = Parameter(
     default=tokens.LIFE,
 )
 _CODE = Parameter("code", "secret", "a code of the second factor", required=False, most=16)
-_STEPS = ("begin", "confirm", "remove")
+_STEP = Parameter("step", "choice", "begin, then confirm; remove", choices=("begin", "confirm", "remove"))
+_TOTP = thing({"totp": FLAG, "secret": maybe(TEXT), "uri": maybe(TEXT)})
 
 QUERIES = (
     Query(
@@ -359,6 +386,24 @@ ACTIONS = (
         (_NAME, Parameter("password", "secret", "the new password", most=_SECRET)),
         _named({}),
     ),
+    Action(
+        "user.totp",
+        _A,
+        "Want a code of a second factor with a user's password, or no longer",
+        ("user", "code"),
+        _totp,
+        (_NAME, _STEP, _CODE),
+        _TOTP,
+    ),
+    Action(
+        "user.logout",
+        _A,
+        "End a user's sessions",
+        ("user", "logout"),
+        _logout,
+        (_NAME,),
+        thing({"ended": INTEGER}),
+    ),
     Action("user.remove", _A, "Remove a user", ("user", "remove"), _remove, (_NAME,), _named({})),
     Action(
         "token.add",
@@ -391,22 +436,22 @@ ACTIONS = (
         "account.totp",
         _V,
         "Want a code of a second factor with one's own password, or no longer",
-        ("user", "password"),
+        ("user", "code"),
         _own_totp,
         (
-            Parameter("step", "choice", "begin, then confirm; remove", choices=_STEPS),
+            _STEP,
             Parameter(
                 "password", "secret", "the password, to begin and to remove", required=False, most=_SECRET
             ),
             _CODE,
         ),
-        thing({"totp": FLAG, "secret": maybe(TEXT), "uri": maybe(TEXT)}),
+        _TOTP,
     ),
     Action(
         "account.sessions",
         _V,
         "End sessions of one's own",
-        ("user", "password"),
+        ("user", "logout"),
         _own_sessions,
         (
             Parameter("id", "text", "only this one", required=False, pattern="[0-9a-f]{1,32}", most=32),
