@@ -1,4 +1,4 @@
-"""Every page: as a picture to look at, with axe-core, by Tab alone, and with markup in every text that is shown.
+"""Every page: as a picture to look at, with axe-core, by Tab alone, and with markup in what is shown.
 
 Pictures are in build/console: PAGE-SCHEME-WIDTH.png.
 """
@@ -54,7 +54,7 @@ FOCUSABLE = "a[href], button, input:not([type=hidden]), select, textarea, summar
 
 @pytest.fixture(scope="module")
 def furnished(world, administrator):
-    """A site with phones in every state, two generations, revoked keys, files, users, tokens; some of it hostile."""
+    """A site with phones in every state, two generations, files, users, tokens; some of it hostile."""
     rows = [f'{3000 + i},73519{i:02},"{NAMES[i % len(NAMES)]}"' for i in range(40)]
     rows += [f'{3900 + i},42731{i},"{text.replace(chr(34), chr(34) * 2)}"' for i, text in enumerate(HOSTILE)]
     world.ringkey("extension", "import", "-", typed="\n".join(rows))
@@ -136,7 +136,8 @@ def test_tab_reaches_everything(look):
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         wanted = page.evaluate(
             """selector => [...document.querySelectorAll(selector)]
-                .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.tabIndex >= 0)
+                .filter(one => one.checkVisibility({visibilityProperty: true}))
+                .filter(one => !one.disabled && one.tabIndex >= 0)
                 .map((one, i) => { one.dataset.stop = i; return one.outerHTML.slice(0, 90); })""",
             FOCUSABLE,
         )
@@ -215,7 +216,7 @@ def test_markup_is_text(visit, world, furnished):
     page = visitor.page
     page.on("dialog", lambda dialog: visitor.trouble.append(f"dialog: {dialog.message}"))
     page.add_init_script(
-        "addEventListener('securitypolicyviolation', event => console.error('CSP: ' + event.violatedDirective))"
+        "addEventListener('securitypolicyviolation', e => console.error('CSP: ' + e.violatedDirective))"
     )
     for path in ("/phones?q=39", "/extensions?q=39", "/extensions?q=39&edit=3900", "/labels?q=39"):
         shown(visitor, path)
@@ -243,7 +244,7 @@ def test_markup_is_text(visit, world, furnished):
 
 
 def test_a_label_says_no_secret(look, world):
-    """A sheet has settings only: codes that are read again say extension, key server and root, and nothing else."""
+    """A sheet has extension, key server and root on it, and no PIN and no key."""
     page = shown(look(), "/labels?q=3000")
     page.emulate_media(media="print")
     assert not page.locator("header.top").is_visible()
