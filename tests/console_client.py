@@ -116,7 +116,7 @@ class Browser:
         self.host = f"127.0.0.1:{port}"
         self.origin = f"https://{self.host}"
         self.cookies = {}
-        self._context = ssl.create_default_context(cafile=site / "ca" / "root.crt")
+        self.context = ssl.create_default_context(cafile=site / "ca" / "root.crt")
 
     @property
     def csrf(self):
@@ -133,7 +133,7 @@ class Browser:
             sent.setdefault("Origin", self.origin)
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        connection = http.client.HTTPSConnection(self.host, context=self._context, timeout=30)
+        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=30)
         try:
             connection.request(method, path, body, sent)
             answer = Answer(connection.getresponse())
@@ -165,7 +165,7 @@ class Browser:
 
     def stream(self, path):
         """Open a stream; returns (connection, response)."""
-        connection = http.client.HTTPSConnection(self.host, context=self._context, timeout=30)
+        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=30)
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         connection.request("GET", path, headers={"Cookie": cookies})
         return connection, connection.getresponse()

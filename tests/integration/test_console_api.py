@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import ssl
 
 import pytest
 from console_client import GOOD, Browser, accounts_of, console, record
@@ -200,3 +201,19 @@ def test_the_description_has_each_entry_of_the_table(script):
         "GET", "/api/openapi.json", headers={"Authorization": f"Bearer {script.tokens['viewer']}"}
     )
     assert answer.json == json.loads(json.dumps(described))
+
+
+def test_browsers_may_need_a_certificate_of_the_site(site_template, tmp_path):
+    from harness import sites
+
+    path = tmp_path / "site"
+    shutil.copytree(site_template, path)
+    sites.free_ports(path)
+    sites.set_values(path, "console", client_ca="ca/root.crt")
+    with console(path) as port:
+        browser = Browser(path, port)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            browser.get("/login")
+        gatekeeper = path / "gatekeeper"
+        browser.context.load_cert_chain(gatekeeper / "gatekeeper.crt", gatekeeper / "gatekeeper.key")
+        assert browser.log_in("viewer").status == 303  # and who shows one has to log in all the same

@@ -38,6 +38,7 @@ def port(home):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "MAX_REFUSALS", 1_000_000)
         patch.setattr(sse, "HEARTBEAT", 0.2)
+        patch.setattr(sse, "LOOK", 0.1)
         with console(home) as port:
             yield port
 
