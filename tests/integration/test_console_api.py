@@ -7,6 +7,7 @@ import ssl
 import pytest
 from console_client import GOOD, Browser, accounts_of, console, record
 from ringkey.administration import catalogue
+from ringkey.administration import record as records
 from ringkey.administration.roles import Role
 from ringkey.console import openapi
 
@@ -23,8 +24,10 @@ def home(site_template, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def port(home):
-    with console(home) as port:
-        yield port
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "MAX_REFUSALS", 1_000_000)
+        with console(home) as running:
+            yield running.port
 
 
 @pytest.fixture
@@ -210,8 +213,8 @@ def test_browsers_may_need_a_certificate_of_the_site(site_template, tmp_path):
     shutil.copytree(site_template, path)
     sites.free_ports(path)
     sites.set_values(path, "console", client_ca="ca/root.crt")
-    with console(path) as port:
-        browser = Browser(path, port)
+    with console(path) as running:
+        browser = Browser(path, running.port)
         with pytest.raises((ssl.SSLError, ConnectionError)):
             browser.get("/login")
         gatekeeper = path / "gatekeeper"
