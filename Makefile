@@ -97,6 +97,10 @@ bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs ngin
 bench-gatekeeper: $(VENV)/.dev ## Measure the gatekeeper at 1,000 to 100,000 endpoints, beside Kamailio where it is
 	@PYTHONPATH=tools $(BIN)/python tools/bench/gatekeeper.py $(BENCH_ARGS)
 
+.PHONY: bench-console
+bench-console: $(VENV)/.dev ## Measure the console with 10,000 extensions and 50 browsers open, beside none
+	@PYTHONPATH=tools $(BIN)/python tools/bench/console.py $(BENCH_ARGS)
+
 .PHONY: storm-gatekeeper
 storm-gatekeeper: $(VENV)/.dev ## Let 5,000 phones register at once, with 5 % loss
 	@PYTHONPATH=tools $(BIN)/python tools/bench/storm.py $(BENCH_ARGS)

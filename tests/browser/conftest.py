@@ -16,7 +16,6 @@ from loadgen import keys as keysets
 from loadgen.engine import REGISTER, Engine
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES = ROOT / "build" / "console"
 AXE = ROOT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 PASSWORD = "correct horse battery staple"
 # Without a sandbox (CI runs as root) and without looking for anything outside this machine.
@@ -24,7 +23,6 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 )
-WIDE, NARROW = (1280, 860), (360, 740)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +55,8 @@ class World:
     def __init__(self, folder, template, environment):
         self.environment = environment
         self.bench = Bench(template, folder / "bench", environment=environment)
+        # Simulated phones keep nothing alive: their registrations shall last as long as the tests.
+        sites.set_values(self.bench.path, "gatekeeper", time_to_live=3600)
         self.bench.begin(Timeline(), "browser")
         self.site = self.bench.path
         self.console = Server(
@@ -131,7 +131,7 @@ def world(tmp_path_factory, template, environment):
 class Visitor:
     """A person with a browser; `trouble`: what the browser complained of."""
 
-    def __init__(self, chromium, world, *, size=WIDE, scheme="light", javascript=True):
+    def __init__(self, chromium, world, *, size=(1280, 860), scheme="light", javascript=True, agent=None):
         self.trouble = []
         self.origin = world.url
         self.context = chromium.new_context(
@@ -141,7 +141,7 @@ class Visitor:
             color_scheme=scheme,
             java_script_enabled=javascript,
             reduced_motion="reduce",
-            accept_downloads=True,
+            user_agent=agent,
         )
         self.context.set_default_timeout(20_000)
         self.page = self.context.new_page()
@@ -185,7 +185,9 @@ class Visitor:
 
     def deed(self, summary, button):
         """Open what asks first, and press the button in it."""
-        details = self.page.locator("details.confirm", has=self.page.locator("summary", has_text=summary)).first
+        details = self.page.locator(
+            "details.confirm", has=self.page.locator("summary", has_text=summary)
+        ).first
         details.locator("summary").first.click()
         details.get_by_role("button", name=button).click()
 

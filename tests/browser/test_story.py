@@ -6,7 +6,7 @@ import pytest
 
 # Until a phone that gets no answer gives up: three tries take 14 to 17.5 s (protocol.md section 6).
 SILENCE = 40.0
-# ms until what a phone has done is on the page: the poller's and the stream's half seconds, and a busy machine's.
+# ms until what a phone has done is on the page: one or two seconds, and what a busy machine adds.
 SOON = 15_000
 # ms until phones that fetch new keys at leisure have them (harness/bench.py RENEWAL).
 RENEWED = 60_000
@@ -29,7 +29,7 @@ def expect():
     return pytest.importorskip("playwright.sync_api").expect
 
 
-def test_a_day(visit, world, expect):
+def test_a_day(visit, world, expect):  # noqa: PLR0915 - one day, in its order
     boss = visit()
     page = boss.page
 
@@ -51,7 +51,7 @@ def test_a_day(visit, world, expect):
     page.reload()
     expect(page.locator("#flashes .secrets")).to_have_count(0)
 
-    # Its phone registers and is there without a reload, and without a flicker: the row stays the same element.
+    # Its phone registers and is there without a reload and without a flicker.
     page.get_by_role("link", name="Phones", exact=True).click()
     page.get_by_label("Search").fill("1001")
     row = page.locator("#p-1001")
@@ -114,7 +114,9 @@ def test_a_day(visit, world, expect):
     # A list with three bad rows changes nothing and names each; the mended one is imported.
     page.goto("/extensions")
     page.get_by_role("link", name="Import").click()
-    page.get_by_label("CSV file").set_input_files({"name": "new.csv", "mimeType": "text/csv", "buffer": BAD.encode()})
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "new.csv", "mimeType": "text/csv", "buffer": BAD.encode()}
+    )
     page.get_by_role("button", name="Show what will change").click()
     bad = page.locator("#bad-rows tbody tr")
     expect(bad).to_have_count(3)

@@ -6,10 +6,13 @@ from typing import Any
 from aiohttp import web
 
 from ringkey.console.pages.common import ROWS, Secrets, ask, deed, link, offset, pages, text, unknown
-from ringkey.console.pages.plot import plot
+from ringkey.console.pages.plot import Point, plot
 from ringkey.console.views import render
 
 _OVERLAPS = (("3600", "1 hour"), ("86400", "1 day"), ("604800", "1 week"), ("2592000", "30 days"))
+# Seconds that a plot of points a second shows, and minutes from which on one of those is better.
+_FINE, _ENOUGH = 600, 10
+Drawn = tuple[str, list[Point]]
 _DRAWN = "Nothing to draw yet: the plot begins with the next rotation."
 
 
@@ -17,9 +20,10 @@ async def show(request: web.Request) -> web.Response:
     """Show the keys of the site."""
     q, revoked = request.query.get("q", "").strip()[:100], request.query.get("revoked", "")
     revoked = "yes" if revoked == "yes" else ""
-    generations, rotation, enrolment, found = await asyncio.gather(
+    generations, rotation, latest, enrolment, found = await asyncio.gather(
         ask(request, "generations"),
         ask(request, "rotation"),
+        ask(request, "series", name="generations", seconds=_FINE),
         ask(request, "enrolment"),
         ask(
             request,
@@ -34,7 +38,7 @@ async def show(request: web.Request) -> web.Response:
         request,
         "keys.html",
         generations=_generations(generations, rotation),
-        rotation=_rotation(rotation),
+        rotation=_rotation(rotation, _lines(generations, rotation, latest)),
         enrolment=_enrolment(enrolment),
         overlaps=_OVERLAPS,
         q=q,
@@ -88,14 +92,24 @@ def _generations(found: dict[str, Any], rotation: dict[str, Any]) -> list[dict[s
     return [{**one, "phones": counts.get(str(one["number"]), 0)} for one in reversed(found["generations"])]
 
 
-def _rotation(rotation: dict[str, Any]) -> dict[str, Any]:
+def _lines(generations: dict[str, Any], rotation: dict[str, Any], latest: dict[str, Any]) -> list[Drawn]:
+    """Return what the plot shows: a point a minute, or one a second until there are enough of those."""
+    found = rotation["lines"]
+    if max((len(one["points"]) for one in found), default=0) < _ENOUGH:
+        numbers = {one["cvm"]: one["number"] for one in generations["generations"]}
+        found = [{**one, "name": numbers.get(one["name"], one["name"])} for one in latest["lines"]]
+    return sorted((f"Generation {one['name']}", one["points"]) for one in found)
+
+
+def _rotation(rotation: dict[str, Any], lines: list[Drawn]) -> dict[str, Any]:
     total, current = rotation["registered"], rotation["generation"]
     moved = rotation["phones"].get(str(current), 0)
-    lines = [(f"Generation {one['name']}", one["points"]) for one in rotation["lines"]]
     if not rotation["running"]:
         state, mood, words = "None under way", "plain", "One generation is in force."
         if current is None:
             words = "No key server of this host answers."
+    elif not total:
+        state, mood, words = "Under way", "warn", f"Generation {current} has begun. No phone is registered."
     elif moved == total:
         state, mood = "All phones have moved", "good"
         words = f"All {total:,} registered phones have keys of generation {current}."
@@ -120,7 +134,7 @@ def _enrolment(found: dict[str, Any]) -> dict[str, Any]:
         return _shown(
             "Open to all", "warn", "Whoever knows the address gets keys: that is what the site has set."
         )
-    if policy == "list":
+    if policy == "listed":
         words = f"Phones on the list get keys: {found['listed']:,} are on it."
     else:
         words = "New phones get no keys. Open a window when phones are to be set up."

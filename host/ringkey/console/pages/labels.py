@@ -33,7 +33,8 @@ async def show(request: web.Request) -> web.Response:
             }
             for one in found["labels"]
         ],
-        pages=pages(request, found["total"], len(found["labels"]), _LABELS),
+        # Of disabled extensions there is no label, and they count all the same.
+        pages=pages(request, found["total"], max(0, min(_LABELS, found["total"] - offset(request))), _LABELS),
     )
 
 

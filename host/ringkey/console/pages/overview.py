@@ -16,6 +16,7 @@ _FAILING = 8
 # Seconds that the plots show: what just happened is what somebody comes here for.
 _SECONDS = 600
 _NAMES = {"keyserver": "Key server", "gatekeeper": "Gatekeeper"}
+_OUTCOMES = ("registered", "refused", "dropped")
 _WAITING = "Nothing to draw yet: the plot fills as the gatekeeper runs."
 
 
@@ -142,5 +143,6 @@ def _plot(series: dict[str, Any]) -> Plot:
         return plot("plot-latency", "Latency, slowest of 100", " ms", lines, _WAITING)
     lines = [(one["name"], one["points"]) for one in series["lines"]]
     if name == "outcomes":
+        lines.sort(key=lambda one: _OUTCOMES.index(one[0]) if one[0] in _OUTCOMES else len(_OUTCOMES))
         return plot("plot-outcomes", "Registrations and failures", "/s", lines, _WAITING)
     return plot("plot-registered", "Registered phones", "", lines, _WAITING)

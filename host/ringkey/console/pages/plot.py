@@ -148,6 +148,8 @@ def _ceiling(value: float) -> float:
 
 
 def _figure(value: float, unit: str, top: float) -> str:
+    if not unit:
+        return f"{value:,.0f}"  # a count: means of a minute have parts, phones have none
     if value >= 100 or value == int(value):
         return f"{value:,.0f}{unit}"
     return f"{value:.{1 if top >= 10 else 2}f}".rstrip("0").rstrip(".") + unit

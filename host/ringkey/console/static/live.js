@@ -9,7 +9,8 @@
   const lost = document.getElementById("lost");
   const GRACE = 2000; // ms without the server before it is said
   const SILENCE = 25000; // ms without a beat, of which there is one in 10 s
-  const LEAST = 1000; // ms between two looks
+  const LEAST = 2000; // ms between two looks, and how many times what the last one took
+  const TIMES = 20;
   const HIDDEN = 15000; // ms that a page is out of sight before it stops to listen
 
   let source = null;
@@ -80,7 +81,7 @@
       return;
     }
     // Many consoles shall not ask at the same moment, nor any without a pause.
-    const pause = Math.max(LEAST, 10 * took);
+    const pause = Math.max(LEAST, TIMES * took);
     const wait = Math.max(0, last + pause - Date.now());
     timer = setTimeout(run, wait && wait + Math.random() * 300);
   }
