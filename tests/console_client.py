@@ -11,6 +11,7 @@ from http.cookies import SimpleCookie
 from urllib.parse import urlencode
 
 from argon2 import PasswordHasher
+from ringkey.administration.accounts import attempts
 from ringkey.administration.accounts.sessions import csrf_of
 from ringkey.administration.accounts.store import Accounts
 from ringkey.administration.roles import Role
@@ -23,12 +24,25 @@ QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 GOOD = "correct horse battery"
 
 
+class Running:
+    """A console that runs: its port, and the clock of its failed log-ins, which stands until it is told."""
+
+    def __init__(self):
+        self.port = 0
+        self.now = 0.0
+
+    def forgive(self):
+        """Let so much time pass that failed log-ins are forgotten."""
+        self.now += attempts.FORGET + 1
+
+
 @contextmanager
 def console(path):
-    """Run the console of the site at `path`, made by `ringkey init`; gives its port.
+    """Run the console of the site at `path`, made by `ringkey init`; gives a Running.
 
     It runs in a thread of its own; the users viewer, operator and administrator have the password GOOD.
     """
+    running = Running()
     with accounts_of(path) as accounts:
         for role in Role:
             accounts.users.add(role.title, role, accounts.passwords.hash(GOOD))
@@ -43,8 +57,9 @@ def console(path):
         service = ConsoleService(load(site).need_console(), site)
         try:
             service.administration.accounts.passwords.hasher = QUICK
+            service.administration.accounts.attempts = attempts.Attempts(lambda: running.now)
             await service.start()
-            found["port"] = service.ports["console"]
+            running.port = service.ports["console"]
             up.set()
             await stop.wait()
         finally:
@@ -55,7 +70,7 @@ def console(path):
     thread.start()
     up.wait()
     try:
-        yield found["port"]
+        yield running
     finally:
         found["loop"].call_soon_threadsafe(stop.set)
         thread.join()
@@ -116,7 +131,7 @@ class Browser:
         self.host = f"127.0.0.1:{port}"
         self.origin = f"https://{self.host}"
         self.cookies = {}
-        self._context = ssl.create_default_context(cafile=site / "ca" / "root.crt")
+        self.context = ssl.create_default_context(cafile=site / "ca" / "root.crt")
 
     @property
     def csrf(self):
@@ -133,7 +148,7 @@ class Browser:
             sent.setdefault("Origin", self.origin)
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        connection = http.client.HTTPSConnection(self.host, context=self._context, timeout=30)
+        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=30)
         try:
             connection.request(method, path, body, sent)
             answer = Answer(connection.getresponse())
@@ -165,7 +180,7 @@ class Browser:
 
     def stream(self, path):
         """Open a stream; returns (connection, response)."""
-        connection = http.client.HTTPSConnection(self.host, context=self._context, timeout=30)
+        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=30)
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         connection.request("GET", path, headers={"Cookie": cookies})
         return connection, connection.getresponse()

@@ -231,6 +231,9 @@ def test_settings_hold_at_once_where_they_say_so(servers, ringkey):
     assert (cast["applied"], cast["restart"]) == (False, True)
     with pytest.raises(AssertionError, match="takes no new phones"):
         fetch_keys(site, keyserver.ports["files"], "1003")
+    refused = json.loads(ringkey("--site", site, "phone", "show", "1003", "--json").stdout)
+    assert refused["state"] == "failing"
+    assert refused["failure"]["words"] == "it got no keys: the enrolment window is closed"
     ringkey("--site", site, "enrol", "open", "--minutes", "5")
     phone = Phone(
         record_of(fetch_keys(site, keyserver.ports["files"], "1003"), "1003"),

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import ssl
 
 import pytest
 from console_client import GOOD, Browser, accounts_of, console, record
 from ringkey.administration import catalogue
+from ringkey.administration import record as records
 from ringkey.administration.roles import Role
 from ringkey.console import openapi
 
@@ -22,8 +24,10 @@ def home(site_template, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def port(home):
-    with console(home) as port:
-        yield port
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "MAX_REFUSALS", 1_000_000)
+        with console(home) as running:
+            yield running.port
 
 
 @pytest.fixture
@@ -200,3 +204,19 @@ def test_the_description_has_each_entry_of_the_table(script):
         "GET", "/api/openapi.json", headers={"Authorization": f"Bearer {script.tokens['viewer']}"}
     )
     assert answer.json == json.loads(json.dumps(described))
+
+
+def test_browsers_may_need_a_certificate_of_the_site(site_template, tmp_path):
+    from harness import sites
+
+    path = tmp_path / "site"
+    shutil.copytree(site_template, path)
+    sites.free_ports(path)
+    sites.set_values(path, "console", client_ca="ca/root.crt")
+    with console(path) as running:
+        browser = Browser(path, running.port)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            browser.get("/login")
+        gatekeeper = path / "gatekeeper"
+        browser.context.load_cert_chain(gatekeeper / "gatekeeper.crt", gatekeeper / "gatekeeper.key")
+        assert browser.log_in("viewer").status == 303  # and who shows one has to log in all the same

@@ -34,17 +34,24 @@ def home(site_template, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def port(home):
+def running(home):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "MAX_REFUSALS", 1_000_000)
         patch.setattr(sse, "HEARTBEAT", 0.2)
-        with console(home) as port:
-            yield port
+        patch.setattr(sse, "LOOK", 0.1)
+        with console(home) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def port(running):
+    return running.port
 
 
 @pytest.fixture
-def browser(home, port):
-    return Browser(home, port)
+def browser(home, running):
+    running.forgive()
+    return Browser(home, running.port)
 
 
 @pytest.fixture(scope="module")
@@ -267,25 +274,17 @@ def test_a_wrong_name_and_a_wrong_password_read_the_same(home, port):
     assert Browser(home, port).log_in("operator").status == 303  # which forgets the failures
 
 
-def test_failed_log_ins_must_wait(home, port):
-    browser = Browser(home, port)
+def test_failed_log_ins_must_wait(home, browser, running):
     statuses = [browser.log_in("guessed", f"guess number {i}").status for i in range(7)]
     assert statuses == [401] * 5 + [429] * 2
-    answer = browser.log_in("guessed", "guess again")
-    assert 1 <= int(answer.headers["Retry-After"]) <= 4
+    assert browser.log_in("guessed", "guess again").headers["Retry-After"] == "1"
     assert [line["reason"] for line in record(home)[-3:]] == ["throttle"] * 3
-    other = browser.log_in("viewer")  # of the same source: it is counted, too
-    assert other.status == 429
-    wait(home, port)
-
-
-def wait(home, port):
-    """Return when this address may log in again: each failed attempt of a test costs the next one."""
-    browser = Browser(home, port)
-    for _ in range(50):
-        if browser.log_in("viewer").status == 303:
-            return
-    pytest.fail("this address may not log in again")
+    assert browser.log_in("viewer").status == 429  # the right password, of an address that has guessed
+    running.now += 1
+    assert browser.log_in("guessed", "guess again").status == 401
+    assert browser.log_in("viewer").headers["Retry-After"] == "2"
+    running.now += 2
+    assert browser.log_in("viewer").status == 303
 
 
 @pytest.mark.parametrize(

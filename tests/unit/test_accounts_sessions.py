@@ -154,6 +154,15 @@ def test_name_and_source_are_counted_each(clock, name, source):
     assert counted.begin("bob", "192.0.2.2") == 0.0
 
 
+def test_a_network_of_ipv6_is_one_source(clock):
+    counted = Attempts(clock)
+    for i in range(attempts.FREE):
+        assert counted.begin(f"name {i}", f"2001:db8::{i}") == 0.0
+    assert counted.begin("another", "2001:db8::ffff:1") > 0
+    assert counted.begin("another", "2001:db8:0:1::1") == 0.0
+    assert counted.begin("one more", "no address") == 0.0
+
+
 def test_a_success_and_an_hour_forget(clock):
     counted = Attempts(clock)
     for _ in range(attempts.FREE):

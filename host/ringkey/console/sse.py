@@ -28,8 +28,10 @@ from ringkey.console.visits import administration, visit
 # Seconds: what happens at once is told at once, then no oftener than this.
 GATHER = 0.5
 _AT_ONCE = 0.05
-# Seconds between two signs of life; the session is looked at as often.
+# Seconds between two signs of life.
 HEARTBEAT = 10.0
+# Seconds in which a session is not looked at twice, however much there is to tell.
+LOOK = 1.0
 # Seconds that a reader may leave a write waiting.
 PATIENCE = 30.0
 # Milliseconds until a browser that has lost the stream asks again.
@@ -159,7 +161,7 @@ async def _live(request: web.Request) -> web.StreamResponse:
         await _write(response, f"retry: {RETRY}\n\n".encode())
         sessions = administration(request).accounts.sessions
         loop = asyncio.get_running_loop()
-        beat = loop.time() + HEARTBEAT
+        beat, looked = loop.time() + HEARTBEAT, 0.0
         while True:
             try:
                 async with asyncio.timeout_at(beat):
@@ -168,10 +170,11 @@ async def _live(request: web.Request) -> web.StreamResponse:
                 message, beat = _BEAT, loop.time() + HEARTBEAT
             if message is None or request.transport is None:
                 break
-            # Before anything is told, not only now and then: the session may have ended a moment ago.
-            if sessions.find_hash(session.hash) is None:
-                await _write(response, BYE)
-                break
+            if loop.time() - looked > LOOK:
+                looked = loop.time()
+                if sessions.find_hash(session.hash) is None:
+                    await _write(response, BYE)
+                    break
             await _write(response, message)
     except (ConnectionError, TimeoutError):
         pass  # the reader has gone

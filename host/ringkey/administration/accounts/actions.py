@@ -4,9 +4,19 @@ from typing import Any
 
 from ras.address import join_address
 
-from ringkey.administration.accounts import invitations, passwords, tokens, users
-from ringkey.administration.accounts.errors import AccountError, TooManyError
-from ringkey.administration.accounts.store import Accounts
+from ringkey.administration.accounts import invitations, own, tokens, users
+from ringkey.administration.accounts.errors import AccountError
+from ringkey.administration.accounts.own import (
+    CODE,
+    MAX_PASSWORD,
+    ROLE,
+    ROLES,
+    STEP,
+    TOTP,
+    accounts_of,
+    named,
+    step_of,
+)
 from ringkey.administration.accounts.users import User
 from ringkey.administration.roles import Author, Role, role_of
 from ringkey.administration.site import Administration
@@ -24,23 +34,19 @@ from ringkey.administration.table import (
 )
 from ringkey.site import runtime
 
-_ROLES = tuple(role.title for role in Role)
-_ROLE_SCHEMA: dict[str, object] = {"type": "string", "enum": list(_ROLES)}
 # What a link is for: to be shown once, to whoever may act for that user.
 _LINK: dict[str, object] = {
     "type": "string",
     "description": "lets its reader set the password, once, for a day",
 }
 _NAME = Parameter("name", "text", "the user's name", pattern=users.NAME, most=32)
-_ROLE = Parameter("role", "choice", "what the user may do", choices=_ROLES)
-_OPTIONAL_ROLE = Parameter("role", "choice", "what a new user may do", required=False, choices=_ROLES)
-# Longer than any that will do, so that who gives a longer one is told the limit.
-_SECRET = 2 * passwords.MOST
+_ROLE = Parameter("role", "choice", "what the user may do", choices=ROLES)
+_OPTIONAL_ROLE = Parameter("role", "choice", "what a new user may do", required=False, choices=ROLES)
 
 _USER = thing(
     {
         "name": TEXT,
-        "role": _ROLE_SCHEMA,
+        "role": ROLE,
         "password": {**FLAG, "description": "there is one: the user can log in"},
         "totp": {**FLAG, "description": "a second factor is wanted"},
         "created": SECONDS,
@@ -51,56 +57,31 @@ _USER = thing(
     }
 )
 _TOKEN = thing(
-    {"id": TEXT, "name": TEXT, "role": _ROLE_SCHEMA, "author": TEXT, "created": SECONDS, "expires": SECONDS}
+    {"id": TEXT, "name": TEXT, "role": ROLE, "author": TEXT, "created": SECONDS, "expires": SECONDS}
 )
 _INVITED = thing(
     {
         "name": TEXT,
-        "role": _ROLE_SCHEMA,
+        "role": ROLE,
         "path": {**_LINK, "description": "of the link, at the console"},
         "url": _LINK,
         "expires": SECONDS,
     }
 )
-_SESSION = thing(
-    {
-        "id": TEXT,
-        "since": SECONDS,
-        "seen": SECONDS,
-        "source": TEXT,
-        "agent": {**TEXT, "description": "the browser"},
-    }
-)
 
 
 async def _users(administration: Administration, author: Author) -> dict[str, Any]:
-    return {"users": [_told(user) for user in _accounts(administration).users.list()]}
+    return {"users": [_told(user) for user in accounts_of(administration).users.list()]}
 
 
 async def _tokens(administration: Administration, author: Author) -> dict[str, Any]:
-    return {"tokens": [_told_token(token) for token in _accounts(administration).tokens.list()]}
-
-
-async def _account(administration: Administration, author: Author) -> dict[str, Any]:
-    accounts = _accounts(administration)
-    user = _own(accounts, author)
-    sessions = [
-        {"id": one.id, "since": one.created, "seen": one.seen, "source": one.source, "agent": one.agent}
-        for one in accounts.sessions.of(user.name)
-    ]
-    return {
-        "name": user.name,
-        "role": user.role.title,
-        "totp": user.totp,
-        "changed": user.changed,
-        "sessions": sessions,
-    }
+    return {"tokens": [_told_token(token) for token in accounts_of(administration).tokens.list()]}
 
 
 async def _add(
     administration: Administration, author: Author, name: str, role: str, password: str
 ) -> dict[str, Any]:
-    accounts = _accounts(administration)
+    accounts = accounts_of(administration)
     users.check_name(name)
     kept = await accounts.users.make_password(name, password)
     return _told(accounts.users.add(name, role_of(role), kept))
@@ -109,7 +90,7 @@ async def _add(
 async def _invite(
     administration: Administration, author: Author, name: str, role: str | None
 ) -> dict[str, Any]:
-    accounts = _accounts(administration)
+    accounts = accounts_of(administration)
     user = accounts.users.get(name)
     if user is None:
         if role is None:
@@ -132,14 +113,14 @@ async def _invite(
 
 
 async def _role(administration: Administration, author: Author, name: str, role: str) -> dict[str, Any]:
-    _accounts(administration).users.set_role(name, role_of(role))
+    accounts_of(administration).users.set_role(name, role_of(role))
     return {"name": name, "role": role}
 
 
 async def _password(
     administration: Administration, author: Author, name: str, password: str
 ) -> dict[str, Any]:
-    found = _accounts(administration).users
+    found = accounts_of(administration).users
     if found.get(name) is None:
         raise AccountError(f"there is no user {name}", "ringkey user list")
     found.set_password(name, await found.make_password(name, password))
@@ -149,13 +130,13 @@ async def _password(
 async def _totp(
     administration: Administration, author: Author, name: str, step: str, code: str | None
 ) -> dict[str, Any]:
-    if _accounts(administration).users.get(name) is None:
+    if accounts_of(administration).users.get(name) is None:
         raise AccountError(f"there is no user {name}", "ringkey user list")
-    return _step(administration, name, step, code)
+    return step_of(administration, name, step, code)
 
 
 async def _logout(administration: Administration, author: Author, name: str) -> dict[str, Any]:
-    accounts = _accounts(administration)
+    accounts = accounts_of(administration)
     if accounts.users.get(name) is None:
         raise AccountError(f"there is no user {name}", "ringkey user list")
     ended = accounts.sessions.of(name)
@@ -165,57 +146,19 @@ async def _logout(administration: Administration, author: Author, name: str) -> 
 
 
 async def _remove(administration: Administration, author: Author, name: str) -> dict[str, Any]:
-    _accounts(administration).users.remove(name)
+    accounts_of(administration).users.remove(name)
     return {"name": name}
 
 
 async def _add_token(
     administration: Administration, author: Author, name: str, role: str, days: int
 ) -> dict[str, Any]:
-    made, secret = _accounts(administration).tokens.add(name, role_of(role), author.name, days)
+    made, secret = accounts_of(administration).tokens.add(name, role_of(role), author.name, days)
     return {**_told_token(made), "token": secret}
 
 
 async def _remove_token(administration: Administration, author: Author, id: str) -> dict[str, Any]:
-    return _told_token(_accounts(administration).tokens.remove(id))
-
-
-async def _own_password(administration: Administration, author: Author, old: str, new: str) -> dict[str, Any]:
-    accounts = _accounts(administration)
-    user = _own(accounts, author)
-    await _prove(accounts, author, old)
-    accounts.users.set_password(user.name, await accounts.users.make_password(user.name, new))
-    return {"name": user.name}
-
-
-async def _own_totp(
-    administration: Administration, author: Author, step: str, password: str | None, code: str | None
-) -> dict[str, Any]:
-    accounts = _accounts(administration)
-    user = _own(accounts, author)
-    if step == "confirm":
-        _count(accounts, author)
-    else:
-        await _prove(accounts, author, password or "")
-    done = _step(administration, user.name, step, code)
-    accounts.attempts.succeeded(user.name, author.source)
-    return done
-
-
-async def _own_sessions(
-    administration: Administration,
-    author: Author,
-    id: str | None,
-    keep: str | None,
-) -> dict[str, Any]:
-    accounts = _accounts(administration)
-    user = _own(accounts, author)
-    ended = [
-        one for one in accounts.sessions.of(user.name) if one.id != keep and (id is None or one.id == id)
-    ]
-    for one in ended:
-        accounts.sessions.end(one.hash)
-    return {"ended": len(ended)}
+    return _told_token(accounts_of(administration).tokens.remove(id))
 
 
 def address(administration: Administration) -> str:
@@ -224,49 +167,6 @@ def address(administration: Administration) -> str:
     names = config.keyserver.names if config.keyserver is not None else ()
     port = runtime.ports(administration.site.run, "console").get("console") or config.need_console().port
     return f"https://{join_address(names[0] if names else 'localhost', port)}"
-
-
-def _accounts(administration: Administration) -> Accounts:
-    found: Accounts = administration.accounts
-    return found
-
-
-def _own(accounts: Accounts, author: Author) -> User:
-    """Return the user who is the author; raises AccountError for a token and the command line."""
-    user = None
-    if author.way != "command line":
-        user = accounts.users.get(author.name)
-    if user is None:
-        raise AccountError(f"{author.name} is no user of the console who has logged in", "ringkey user list")
-    return user
-
-
-def _step(administration: Administration, name: str, step: str, code: str | None) -> dict[str, Any]:
-    """Do one step of setting up a second factor, or do without it."""
-    accounts = _accounts(administration)
-    secret = uri = None
-    if step == "begin":
-        secret, uri = accounts.totp.begin(name, "ringkey " + administration.site.root.resolve().name)
-    elif step == "confirm":
-        accounts.totp.confirm(name, code or "")
-    else:
-        accounts.totp.remove(name)
-    now = accounts.users.get(name)
-    return {"totp": now is not None and now.totp, "secret": secret, "uri": uri}
-
-
-def _count(accounts: Accounts, author: Author) -> None:
-    """Count an attempt to prove who one is; raises TooManyError.  A stolen session must not guess either."""
-    wait = accounts.attempts.begin(author.name, author.source)
-    if wait > 0:
-        raise TooManyError("too many failed attempts; wait a little", int(wait) + 1)
-
-
-async def _prove(accounts: Accounts, author: Author, password: str) -> None:
-    _count(accounts, author)
-    if not await accounts.users.check_password(author.name, password):
-        raise AccountError("the password is wrong")
-    accounts.attempts.succeeded(author.name, author.source)
 
 
 def _told(user: User) -> dict[str, Any]:
@@ -294,11 +194,7 @@ def _told_token(token: tokens.Token) -> dict[str, Any]:
     }
 
 
-def _named(properties: dict[str, dict[str, object]]) -> dict[str, object]:
-    return thing({"name": TEXT, **properties})
-
-
-_A, _V = Role.ADMINISTRATOR, Role.VIEWER
+_A = Role.ADMINISTRATOR
 _ID = Parameter("id", "text", "what the list calls it", pattern="[0-9a-f]{1,32}", most=32)
 _DAYS = Parameter(
     "days",
@@ -309,9 +205,6 @@ _DAYS = Parameter(
     most=tokens.MAX_LIFE,
     default=tokens.LIFE,
 )
-_CODE = Parameter("code", "secret", "a code of the second factor", required=False, most=16)
-_STEP = Parameter("step", "choice", "begin, then confirm; remove", choices=("begin", "confirm", "remove"))
-_TOTP = thing({"totp": FLAG, "secret": maybe(TEXT), "uri": maybe(TEXT)})
 
 QUERIES = (
     Query(
@@ -332,22 +225,7 @@ QUERIES = (
         (),
         thing({"tokens": listing(_TOKEN)}),
     ),
-    Query(
-        "account",
-        _V,
-        "One's own account and its sessions",
-        ("user", "list"),
-        _account,
-        (),
-        _named(
-            {
-                "role": _ROLE_SCHEMA,
-                "totp": {**FLAG, "description": "a second factor is wanted"},
-                "changed": SECONDS,
-                "sessions": listing(_SESSION),
-            }
-        ),
-    ),
+    *own.QUERIES,
 )
 ACTIONS = (
     Action(
@@ -356,7 +234,7 @@ ACTIONS = (
         "Add a user with a password",
         ("user", "add"),
         _add,
-        (_NAME, _ROLE, Parameter("password", "secret", "the user's password", most=_SECRET)),
+        (_NAME, _ROLE, Parameter("password", "secret", "the user's password", most=MAX_PASSWORD)),
         _USER,
     ),
     Action(
@@ -375,7 +253,7 @@ ACTIONS = (
         ("user", "role"),
         _role,
         (_NAME, _ROLE),
-        _named({"role": _ROLE_SCHEMA}),
+        named({"role": ROLE}),
     ),
     Action(
         "user.password",
@@ -383,8 +261,8 @@ ACTIONS = (
         "Replace a user's password",
         ("user", "password"),
         _password,
-        (_NAME, Parameter("password", "secret", "the new password", most=_SECRET)),
-        _named({}),
+        (_NAME, Parameter("password", "secret", "the new password", most=MAX_PASSWORD)),
+        named({}),
     ),
     Action(
         "user.totp",
@@ -392,8 +270,8 @@ ACTIONS = (
         "Want a code of a second factor with a user's password, or no longer",
         ("user", "code"),
         _totp,
-        (_NAME, _STEP, _CODE),
-        _TOTP,
+        (_NAME, STEP, CODE),
+        TOTP,
     ),
     Action(
         "user.logout",
@@ -404,7 +282,7 @@ ACTIONS = (
         (_NAME,),
         thing({"ended": INTEGER}),
     ),
-    Action("user.remove", _A, "Remove a user", ("user", "remove"), _remove, (_NAME,), _named({})),
+    Action("user.remove", _A, "Remove a user", ("user", "remove"), _remove, (_NAME,), named({})),
     Action(
         "token.add",
         _A,
@@ -420,43 +298,5 @@ ACTIONS = (
         ),
     ),
     Action("token.remove", _A, "Remove a token", ("token", "remove"), _remove_token, (_ID,), _TOKEN),
-    Action(
-        "account.password",
-        _V,
-        "Change one's own password, which ends one's sessions",
-        ("user", "password"),
-        _own_password,
-        (
-            Parameter("old", "secret", "the password until now", most=_SECRET),
-            Parameter("new", "secret", "the new password", most=_SECRET),
-        ),
-        _named({}),
-    ),
-    Action(
-        "account.totp",
-        _V,
-        "Want a code of a second factor with one's own password, or no longer",
-        ("user", "code"),
-        _own_totp,
-        (
-            _STEP,
-            Parameter(
-                "password", "secret", "the password, to begin and to remove", required=False, most=_SECRET
-            ),
-            _CODE,
-        ),
-        _TOTP,
-    ),
-    Action(
-        "account.sessions",
-        _V,
-        "End sessions of one's own",
-        ("user", "logout"),
-        _own_sessions,
-        (
-            Parameter("id", "text", "only this one", required=False, pattern="[0-9a-f]{1,32}", most=32),
-            Parameter("keep", "text", "all but this one", required=False, pattern="[0-9a-f]{1,32}", most=32),
-        ),
-        thing({"ended": INTEGER}),
-    ),
+    *own.ACTIONS,
 )

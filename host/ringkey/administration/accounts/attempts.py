@@ -4,6 +4,7 @@ In memory, since whoever can restart the console needs no password.  An attempt 
 failed from its beginning, so that a hundred at once are a hundred, and a success takes it back.
 """
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Attempts:
     def begin(self, name: str, source: str) -> float:
         """Return 0.0 and count an attempt, or the seconds to wait before one may be made."""
         now = self._clock()
-        counts = [self._count(("name", name), now), self._count(("source", source), now)]
+        counts = [self._count(key, now) for key in _keys(name, source)]
         wait = max(count.until - now for count in counts)
         if wait > 0:
             return wait
@@ -50,12 +51,12 @@ class Attempts:
 
     def succeeded(self, name: str, source: str) -> None:
         """Forget what was counted for both."""
-        self._counts.pop(("name", name), None)
-        self._counts.pop(("source", source), None)
+        for key in _keys(name, source):
+            self._counts.pop(key, None)
 
     def undone(self, name: str, source: str) -> None:
         """Take back one attempt that was never looked at."""
-        for key in (("name", name), ("source", source)):
+        for key in _keys(name, source):
             if (count := self._counts.get(key)) is not None and count.failed:
                 count.failed -= 1
 
@@ -67,3 +68,14 @@ class Attempts:
                 self._counts.popitem(last=False)
         self._counts.move_to_end(key)
         return count
+
+
+def _keys(name: str, source: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    try:
+        address = ipaddress.ip_address(source.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address):
+            # Whoever has one address of IPv6 has the 2^64 of its network.
+            source = str(ipaddress.ip_network((address, 64), strict=False))
+    except ValueError:
+        pass  # no address: it is counted as it stands
+    return ("name", name), ("source", source)
