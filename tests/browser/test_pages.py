@@ -92,40 +92,46 @@ def look(visit, furnished):
     return make
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pictures(visit, look, furnished, scheme, size):
-    """A picture of each page; none is wider than the window, at 360 pixels neither."""
+@pytest.mark.parametrize(
+    "window",
+    [{"scheme": scheme, "size": size} for size in (WIDE, NARROW) for scheme in ("light", "dark")],
+    ids=lambda window: f"{window['scheme']}-{window['size'][0]}",
+)
+def test_each_page(visit, look, axe, window):
+    """A picture of each; none is wider than the window; axe-core finds nothing against WCAG 2.2 A and AA."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    before = visit(scheme=scheme, size=size)
-    inside = look(scheme, size)
-    for visitor, pages in ((before, OUTSIDE), (inside, PAGES)):
-        for name, path in pages.items():
-            page = shown(visitor, path)
-            page.screenshot(path=PICTURES / f"{name}-{scheme}-{size[0]}.png", full_page=True)
-            beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert page.evaluate(beyond) <= 0, f"{name} is wider than the window"
-    _forgive_not_found(inside)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_violation_of_wcag(visit, look, axe, scheme):
-    before = visit(scheme=scheme)
-    inside = look(scheme)
+    before, inside = visit(**window), look(**window)
     found = []
     for visitor, pages in ((before, OUTSIDE), (inside, PAGES)):
         for name, path in pages.items():
             page = shown(visitor, path)
+            page.screenshot(
+                path=PICTURES / f"{name}-{window['scheme']}-{window['size'][0]}.png", full_page=True
+            )
+            beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert page.evaluate(beyond) <= 0, f"{name} is wider than the window"
             # What asks first is a part of the page too.
             page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-            page.evaluate(axe)
-            result = page.evaluate("tags => axe.run(document, {runOnly: tags})", TAGS)
-            assert result["passes"], "axe-core looked at nothing"
-            for violation in result["violations"]:
-                for node in violation["nodes"]:
-                    found.append(f"{name}: {violation['id']}: {node['target']}: {node['failureSummary']}")
+            if axe is not None:
+                found += [f"{name}: {one}" for one in violations(page, axe)]
     _forgive_not_found(inside)
     assert not found, "\n".join(found)
+    if axe is None:
+        pytest.skip(
+            "the pictures are made; no axe-core to look at them: make test-browser installs it, with npm"
+        )
+
+
+def violations(page, axe):
+    """Return what axe-core finds on a page."""
+    page.evaluate(axe)
+    result = page.evaluate("tags => axe.run(document, {runOnly: tags})", TAGS)
+    assert result["passes"], "axe-core looked at nothing"
+    return [
+        f"{one['id']}: {node['target']}: {node['failureSummary']}"
+        for one in result["violations"]
+        for node in one["nodes"]
+    ]
 
 
 def test_tab_reaches_everything(look):

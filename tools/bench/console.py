@@ -97,10 +97,17 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         port = stack.enter_context(console(site, scratch))
         client = Client(site, port)
         stack.callback(client.close)
-        client.enter(site)
+        name = client.enter(site)
+        # A console is a person with a session; one session may not have them all (console/sse.py).
+        cookies = [client.cookie]
+        for _ in range(args.streams - 1):
+            other = Client(site, port)
+            other.log_in(name)
+            cookies.append(other.cookie)
+            other.close()
         found["pages"] = {path: client.time(path, args.requests) for path in PAGES}
         found["searches"] = {path: client.search(path, args.requests) for path in SEARCHED}
-        found["turns"] = turns(args, scratch, ours, client)
+        found["turns"] = turns(args, scratch, ours, (port, cookies))
     found["targets"] = targets(found)
     return found
 
@@ -153,19 +160,26 @@ class Client:
         """Close the connection."""
         self._connection.close()
 
-    def enter(self, site: Path) -> None:
-        """Make an administrator, and log in by the invitation."""
+    def enter(self, site: Path) -> str:
+        """Make an administrator, and log in by the invitation; return the name."""
         name = f"bench{int(time.time())}"
         words = ("user", "invite", name, "--role", "administrator", "--json")
         path = json.loads(sites.ringkey(*words, site=site))["path"]
+        self._form(path, {"password": _PASSWORD, "again": _PASSWORD})
+        return name
+
+    def log_in(self, name: str) -> None:
+        """Begin a session of its own."""
+        self._form("/login", {"name": name, "password": _PASSWORD, "code": "", "next": "/"})
+
+    def _form(self, path: str, fields: dict[str, str]) -> None:
         _, page = self.ask("GET", path)
         token = re.search(rb'name="csrf" value="([^"]+)"', page)
         if token is None:
-            raise BenchError("the invitation's page has no form")
-        fields = {"csrf": token[1].decode(), "password": _PASSWORD, "again": _PASSWORD}
-        status, _ = self.ask("POST", path, urlencode(fields))
+            raise BenchError(f"{path} has no form")
+        status, _ = self.ask("POST", path, urlencode({"csrf": token[1].decode(), **fields}))
         if status != 303:
-            raise BenchError(f"the invitation was not accepted: HTTP {status}")
+            raise BenchError(f"{path}: HTTP {status}")
 
     def ask(self, method: str, path: str, body: str | None = None, **more: str) -> tuple[int, bytes]:
         """Send a request; return (status, body)."""
@@ -214,9 +228,12 @@ class Client:
 
 # -- turns
 
+Consoles = tuple[int, list[str]]
+"""(port, cookies of as many sessions)"""
+
 
 def turns(
-    args: argparse.Namespace, scratch: Path, ours: "gatekeepers.Ours", client: Client
+    args: argparse.Namespace, scratch: Path, ours: "gatekeepers.Ours", consoles: "Consoles"
 ) -> dict[str, dict[str, Any]]:
     """Return registrations a second without consoles, with streams, and with pages that are fetched again."""
     found: dict[str, list[dict[str, Any]]] = {"none": [], "streams": [], "pages": []}
@@ -224,7 +241,7 @@ def turns(
     for turn in range(args.rounds):
         order = list(found) if turn % 2 == 0 else list(reversed(found))
         for kind in order:
-            with watchers(args, scratch, client, kind) as count:
+            with watchers(scratch, consoles, kind) as count:
                 row = ours.run(args.run)
                 row["messages"] = count()
             found[kind].append(row)
@@ -241,21 +258,24 @@ def turns(
 
 
 @contextmanager
-def watchers(args: argparse.Namespace, scratch: Path, client: Client, kind: str) -> Iterator[Any]:
+def watchers(scratch: Path, consoles: "Consoles", kind: str) -> Iterator[Any]:
     """Keep so many consoles open, in a process of their own; gives what counts their messages."""
     if kind == "none":
         yield lambda: 0
         return
     counted = scratch / "watchers.json"
     counted.unlink(missing_ok=True)
+    port, cookies = consoles
     process = subprocess.Popen(
-        [sys.executable, __file__, str(args.streams), str(client.port), kind, str(counted)],
+        [sys.executable, __file__, str(port), kind, str(counted)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "BENCH_COOKIE": client.cookie},  # not in the arguments, which all may read
     )
     assert process.stdout is not None  # noqa: S101 - asked for above
+    assert process.stdin is not None  # noqa: S101
+    process.stdin.write(json.dumps(cookies) + "\n")  # arguments and environment may be read by others
+    process.stdin.flush()
     if process.stdout.readline().strip() != "open":
         raise BenchError("the streams were not opened")
 
@@ -274,22 +294,21 @@ def watchers(args: argparse.Namespace, scratch: Path, client: Client, kind: str)
             process.wait()
 
 
-def watch(count: int, port: int, kind: str, counted: Path) -> None:
-    """Be so many consoles until SIGTERM."""
+def watch(cookies: list[str], port: int, kind: str, counted: Path) -> None:
+    """Be a console for each cookie until SIGTERM."""
     import signal
 
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # S501: both ends are this bench's
-    cookie = os.environ["BENCH_COOKIE"]
     selector = selectors.DefaultSelector()
-    for _ in range(count):
+    for cookie in cookies:
         raw = socket.create_connection(("127.0.0.1", port))
         stream = context.wrap_socket(raw, server_hostname="localhost")
         stream.sendall(f"GET /live HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
         if b" 200 " not in stream.recv(65536).partition(b"\r\n")[0]:
             return
         stream.setblocking(False)
-        selector.register(stream, selectors.EVENT_READ, [0.0, 0.0])
+        selector.register(stream, selectors.EVENT_READ, [0.0, 0.0, cookie])
     print("open", flush=True)
     page = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
     ended: list[bool] = []
@@ -303,12 +322,12 @@ def watch(count: int, port: int, kind: str, counted: Path) -> None:
                     messages += data.count(b"event: change") + data.count(b"event: reload")
             except ssl.SSLWantReadError:
                 pass
-            last, took = key.data
+            last, took, cookie = key.data
             if kind == "pages" and time.monotonic() - last >= max(_LEAST, _TIMES * took):
                 began = time.monotonic()
                 page.request("GET", "/phones", headers={"Cookie": cookie, "X-Patch": "1"})
                 page.getresponse().read()
-                key.data[:] = [time.monotonic(), time.monotonic() - began]
+                key.data[:] = [time.monotonic(), time.monotonic() - began, cookie]
     counted.write_text(json.dumps({"messages": messages}))
 
 
@@ -366,7 +385,7 @@ def show(found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 5 and sys.argv[1].isdigit():
-        watch(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+    if len(sys.argv) == 4 and sys.argv[1].isdigit():
+        watch(json.loads(sys.stdin.readline()), int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
     else:
         sys.exit(main())
