@@ -324,7 +324,7 @@ ACTIONS = (
     Action(
         "phone.refresh",
         Role.OPERATOR,
-        "Have a phone fetch new keys, at its next keepAlive",
+        "Have a phone fetch new keys: it registers anew, with others",
         ("phone", "refresh"),
         refresh,
         (EXT,),

@@ -92,7 +92,7 @@ async def _invitation(request: web.Request, error: str | None) -> web.StreamResp
             404,
             title="Not Found",
             what="this link works no more: it was used, is older than a day, or another one was made since",
-            next_step=f"ringkey user invite {'NAME'}",
+            next_step="ringkey user invite NAME",
         )
     status = 200 if error is None else 400
     return render(request, "invite.html", status, name=found.user, role=found.role.title, error=error)
