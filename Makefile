@@ -64,8 +64,11 @@ WORKERS ?= 4
 test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
 	@$(BIN)/python -m pytest --ignore=tests/hil --ignore=tests/browser -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
+# What looks at pages for who cannot see them; where there is no npm, those tests say so.
+AXE := build/axe/node_modules/axe-core/axe.min.js
+
 .PHONY: test-browser
-test-browser: $(VENV)/.browser ## Run the console in a browser, and its API against its own description
+test-browser: $(VENV)/.browser $(AXE) ## Run the console in a browser, and its API against its own description
 	@$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 # The unix phones take turns at waiting, so there are more of them than processors; a board is one.
@@ -182,6 +185,10 @@ $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing what the tests need"
 	@$(PIP) -e '.[dev]'
 	@touch $@
+
+$(AXE):
+	@if command -v npm >/dev/null; then mkdir -p build/axe && npm install --prefix build/axe --no-save --no-audit \
+		--no-fund --ignore-scripts --silent axe-core@4.14.1; else echo "No npm: pages are not looked at with axe-core"; fi
 
 $(VENV)/.browser: $(VENV)/.dev
 	@echo "Installing what drives a browser"

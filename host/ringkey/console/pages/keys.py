@@ -98,7 +98,17 @@ def _lines(generations: dict[str, Any], rotation: dict[str, Any], latest: dict[s
     if max((len(one["points"]) for one in found), default=0) < _ENOUGH:
         numbers = {one["cvm"]: one["number"] for one in generations["generations"]}
         found = [{**one, "name": numbers.get(one["name"], one["name"])} for one in latest["lines"]]
-    return sorted((f"Generation {one['name']}", one["points"]) for one in found)
+    # A generation without a phone has no point at a time at which another has one.
+    known = {at for one in found for at, value in one["points"] if value is not None}
+    lines = [
+        (
+            str(one["name"]),
+            [(at, 0 if value is None and at in known else value) for at, value in one["points"]],
+        )
+        for one in found
+    ]
+    lines.sort(key=lambda line: (len(line[0]), line[0]), reverse=True)
+    return [(f"Generation {name}", points) for name, points in lines]
 
 
 def _rotation(rotation: dict[str, Any], lines: list[Drawn]) -> dict[str, Any]:

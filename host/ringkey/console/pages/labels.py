@@ -12,8 +12,8 @@ from ringkey.console.pages import filters
 from ringkey.console.pages.common import ask, offset, pages
 from ringkey.console.views import render
 
-# Labels of one page: some 3 kB each; a page weighs some 200 kB at most.
-_LABELS = 60
+# Labels of one page: a sheet of A4, three times eight.
+_LABELS = 24
 
 
 async def show(request: web.Request) -> web.Response:
@@ -41,5 +41,5 @@ async def show(request: web.Request) -> web.Response:
 def settings(ext: str, servers: list[str], root: str) -> str:
     """Return what a code says: ringkey:EXT?server=URL&root=SHA-256 of the root certificate, in hex."""
     return f"ringkey:{quote(ext)}?" + urlencode(
-        [*(("server", one) for one in servers), ("root", root)], safe=":"
+        [*(("server", one) for one in servers), ("root", root)], safe=":/[]"
     )
