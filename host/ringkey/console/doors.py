@@ -4,6 +4,7 @@ from aiohttp import web
 
 from ringkey.administration.accounts.errors import AccountError, TooManyError, WrongLogInError
 from ringkey.administration.accounts.sessions import MAX_AGENT
+from ringkey.administration.accounts.store import MAX_TYPED
 from ringkey.administration.roles import Author, Role
 from ringkey.console.guard import local
 from ringkey.console.routes import PUBLIC, Route
@@ -40,9 +41,11 @@ async def _log_in(request: web.Request) -> web.StreamResponse:
         )
     except (WrongLogInError, TooManyError) as error:
         late = isinstance(error, TooManyError)
-        await site.note(
-            nobody(request, "console"), "log-in", "refused", reason="throttle" if late else "wrong", name=name
-        )
+        # A name that nobody has is often a password in the wrong field.
+        known = site.accounts.users.get(name.strip().lower()[:MAX_TYPED])
+        named = "(nobody)" if known is None else known.name
+        reason = "throttle" if late else "wrong"
+        await site.note(nobody(request, "console"), "log-in", "refused", reason=reason, name=named)
         what = f"{error.what}: {error.wait} s" if isinstance(error, TooManyError) else error.what
         found = render(
             request, "login.html", 429 if late else 401, error=what, next_=next_, name=name[:MAX_SECRET]
@@ -50,8 +53,10 @@ async def _log_in(request: web.Request) -> web.StreamResponse:
         if isinstance(error, TooManyError):
             found.headers["Retry-After"] = str(error.wait)
         return found
-    role = site.accounts.users.get(user).role
-    await site.note(Author(user, role, "console", source), "log-in", "done")
+    session = site.accounts.sessions.find(cookie)
+    if session is None:  # the user was removed in this moment
+        return redirect("/login")
+    await site.note(Author(user, session.role, "console", source), "log-in", "done")
     return _let_in(request, cookie, next_)
 
 
