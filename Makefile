@@ -25,7 +25,7 @@ demo: $(VENV)/.run ## Run the main job: two phones, key server and gatekeeper, s
 	@$(BIN)/python tools/demo.py
 
 .PHONY: servers
-servers: $(VENV)/.run ## Run key server and gatekeeper in one process, with a site made on the first run
+servers: $(VENV)/.run ## Run key server, gatekeeper and console, with a site made on the first run
 	@$(BIN)/python tools/servers.py --site $(SITE)
 
 .PHONY: phone
@@ -62,7 +62,14 @@ WORKERS ?= 4
 
 .PHONY: test-py
 test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
-	@$(BIN)/python -m pytest --ignore=tests/hil -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/hil --ignore=tests/browser -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+# What looks at pages for who cannot see them; where there is no npm, those tests say so.
+AXE := build/axe/node_modules/axe-core/axe.min.js
+
+.PHONY: test-browser
+test-browser: $(VENV)/.browser $(AXE) ## Run the console in a browser, and its API against its own description
+	@$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 # The unix phones take turns at waiting, so there are more of them than processors; a board is one.
 HIL_WORKERS ?= 8
@@ -92,6 +99,10 @@ bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs ngin
 .PHONY: bench-gatekeeper
 bench-gatekeeper: $(VENV)/.dev ## Measure the gatekeeper at 1,000 to 100,000 endpoints, beside Kamailio where it is
 	@PYTHONPATH=tools $(BIN)/python tools/bench/gatekeeper.py $(BENCH_ARGS)
+
+.PHONY: bench-console
+bench-console: $(VENV)/.dev ## Measure the console with 10,000 extensions and 50 browsers open, beside none
+	@PYTHONPATH=tools $(BIN)/python tools/bench/console.py $(BENCH_ARGS)
 
 .PHONY: storm-gatekeeper
 storm-gatekeeper: $(VENV)/.dev ## Let 5,000 phones register at once, with 5 % loss
@@ -173,6 +184,15 @@ $(VENV)/.image: $(VENV)/.run
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing what the tests need"
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(AXE):
+	@if command -v npm >/dev/null; then mkdir -p build/axe && npm install --prefix build/axe --no-save --no-audit \
+		--no-fund --ignore-scripts --silent axe-core@4.14.1; else echo "No npm: pages are not looked at with axe-core"; fi
+
+$(VENV)/.browser: $(VENV)/.dev
+	@echo "Installing what drives a browser"
+	@$(PIP) -e '.[browser]'
 	@touch $@
 
 # Where there is no 3.11 there is nothing to fuzz with, which is said and is no error.

@@ -157,6 +157,7 @@ def test_init_makes_a_whole_site_with_the_right_modes(site_template):
         "gatekeeper/gatekeeper.key",
         "gatekeeper/pin.key",
         "ringkey.toml",
+        *("admin/accounts.db", "admin/audit.jsonl", "admin/audit.lock"),
     }
     public = {"ca/root.crt", "keyserver/server.crt", "gatekeeper/gatekeeper.crt", "phone/root.der"}
     found = {}

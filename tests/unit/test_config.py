@@ -33,6 +33,9 @@ def test_what_init_writes(site_template):
     assert (g.time_to_live, g.suites, g.alternates) == (300, ("sha256",), ())
     for path in (k.certificate, k.private_key, k.client_ca, k.seed, k.counter):
         assert path.is_file()
+    c = config.need_console()
+    assert (c.port, c.session_idle, c.session_total, c.client_ca) == (8447, 1800, 43200, None)
+    assert (c.certificate, c.private_key) == (k.certificate, k.private_key)
     for path in (g.key_server_ca, g.certificate, g.private_key, g.pin_key):
         assert path.is_file()
 
@@ -47,7 +50,9 @@ def test_defaults_and_other_values(tmp_path):
     assert k.gatekeepers == (("::1", 0), ("gk", 1719))
     with pytest.raises(UserError, match="no \\[gatekeeper\\]"):
         config.need_gatekeeper()
-    g = read(tmp_path, "[gatekeeper]\n").need_gatekeeper()
+    old = read(tmp_path, "[gatekeeper]\n")  # made before there was a console
+    assert old.need_console().port == 8447
+    g = old.need_gatekeeper()
     assert g.throttle == Throttle()
     assert g.directory == tmp_path / "gatekeeper" / "directory.db"
 
@@ -92,6 +97,11 @@ def test_defaults_and_other_values(tmp_path):
         (f'[gatekeeper]\nidentifier = "{"x" * 129}"', "[gatekeeper] identifier: not a text of 1 to 128"),
         ("[gatekeeper.throttle]\nfailures = 0", "[gatekeeper.throttle] failures"),
         ("[gatekeeper.throttle]\nignore_max = 3", "[gatekeeper.throttle] ignore_max: smaller than ignore"),
+        ("[console]\nport = -1", "[console] port: not a whole number from 0 to 65535"),
+        ("[console]\nsession_idle = 59", "[console] session_idle: not a whole number from 60 to"),
+        ("[console]\nsession_total = 600", "[console] session_total: smaller than session_idle"),
+        ('[console]\nlisten = "all"', "[console] listen: 'all' is not an IP address"),
+        ("[console]\nprot = 1", "[console] prot: no such key, did you mean port?"),
         ("port = ", "Invalid value"),
         ("\ufeff=", "ringkey.toml"),
     ],

@@ -57,6 +57,11 @@ ROOMS = {
         "yarl",
     ),
     "host/ringkey/explain": (*HOST, STANDARD, "dpkt"),
+    "host/ringkey/administration": (*HOST, STANDARD, "cryptography", "sqlalchemy"),
+    "host/ringkey/administration/accounts": (
+        *(*HOST, STANDARD, "alembic", "argon2", "cryptography", "pyotp", "sqlalchemy"),
+    ),
+    "host/ringkey/console": (*HOST, STANDARD, "aiohttp", "jinja2", "markupsafe", "multidict", "segno"),
     "host/ringkey/admin.py": (*HOST, STANDARD, "aiohttp"),
     "host/ringkey/figures.py": (*HOST, STANDARD, "prometheus_client"),
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
@@ -82,6 +87,17 @@ SHARED = ("ringkey.site", "ringkey.database", "ringkey.admin", "ringkey.figures"
 WITHIN = {
     "host/ringkey/site": ("ringkey.site", "ringkey.errors", "ringkey.log"),
     "host/ringkey/explain": ("ringkey.explain",),
+    "host/ringkey/administration": (
+        "ringkey.administration",
+        "ringkey.gatekeeper",
+        "ringkey.keyserver",
+        *SHARED,
+    ),
+    # Of the key server the port only: limits, TLS, the certificate.
+    "host/ringkey/console": (
+        *("ringkey.console", "ringkey.administration", "ringkey.keyserver.serving"),
+        *SHARED,
+    ),
     "host/ringkey/keyserver": ("ringkey.keyserver", *SHARED),
     "host/ringkey/gatekeeper": ("ringkey.gatekeeper", *SHARED),
 }

@@ -29,6 +29,7 @@ def systemd_analyze(*args):
 
 def test_there_is_one_for_each_way_to_run():
     assert [path.name for path in UNITS] == [
+        "ringkey-console.service",
         "ringkey-gatekeeper.service",
         "ringkey-keyserver.service",
         "ringkey.service",

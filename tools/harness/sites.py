@@ -54,6 +54,8 @@ def free_ports(path: Path) -> None:
     """Let a site's services take any free port, on 127.0.0.1 only, without multicast."""
     set_values(path, "keyserver", listen="127.0.0.1", port=0, advanced_port=0, gatekeepers=["127.0.0.1:0"])
     set_values(path, "keyserver.admin", port=0)
+    if _heading("console", (path / FILE).read_text()):  # a site of an older version has none
+        set_values(path, "console", listen="127.0.0.1", port=0)
     set_values(
         path,
         "gatekeeper",

@@ -1,5 +1,6 @@
 """`ringkey init`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ from ringkey.cli import DEFAULT_SITE, Options
 from ringkey.errors import UserError
 
 _TREE = (
-    ("ringkey.toml", "configuration of both services"),
+    ("ringkey.toml", "configuration of the services"),
     ("ca/root.crt", "the site's root certificate; phones, browsers and gatekeepers check with it"),
     ("ca/root.key", "its private key; only init and renewals need it: may be kept elsewhere"),
     ("keyserver/server.crt, .key", "what the key server shows to phones and gatekeepers"),
@@ -18,6 +19,7 @@ _TREE = (
     ("keyserver/counter", "which g have been issued; never copy it to another key server"),
     ("gatekeeper/gatekeeper.crt, .key", "what the gatekeeper shows to the key server"),
     ("gatekeeper/pin.key", "the key that PINs are sealed under; back it up with directory.db"),
+    ("admin/accounts.db", "who may log in to the console; admin/audit.jsonl: what was changed by whom"),
     ("phone/root.der", "the root certificate, as a phone's image wants it"),
 )
 
@@ -60,6 +62,7 @@ def command(
     machine's name and address and for localhost.  Key files name the first --ip, or else the
     first --name, as the gatekeeper.
     """
+    from ringkey.cli import administering
     from ringkey.keyserver import setup
     from ringkey.site import ca, init
 
@@ -70,6 +73,9 @@ def command(
         ca.check_name(name)
     where = directory or options.site.root
     made = init.create(where, (*addresses, *names), SUITES[suite], setup.create, force=force)
+    invited = administering.do(
+        replace(options, site=made.site), "user.invite", name="admin", role="administrator"
+    )
     click.echo(f"A new site in {where}:\n")
     for path, what in _TREE:
         click.echo(f"  {path:<32} {what}")
@@ -83,7 +89,12 @@ def command(
 Next:
   ringkey{_site(where)} seed new          (words for your safe, and for a second key server)
   ringkey{_site(where)} extension add 100
-  ringkey{_site(where)} serve""")
+  ringkey{_site(where)} serve
+  ringkey{_site(where)} console serve     (the same in a browser)
+
+The console's first administrator, admin, sets a password here, within a day:
+  {invited["url"]}
+Another link, later: ringkey{_site(where)} user invite admin""")
 
 
 def _is_ip(text: str) -> bool:

@@ -19,24 +19,26 @@ from ringkey import log
 from ringkey.admin import Admin
 from ringkey.errors import UserError
 from ringkey.gatekeeper import metrics
-from ringkey.gatekeeper.addresses import Address, Addresses, place
+from ringkey.gatekeeper.addresses import Address, Addresses
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
-from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.metrics import Metrics
+from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
+from ringkey.gatekeeper.office import Office
 from ringkey.gatekeeper.pinkey import load_pin_key
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
+from ringkey.gatekeeper.renewals import Lookups
 from ringkey.gatekeeper.signalling import Signalling
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.restore import Keys
 from ringkey.gatekeeper.state.usable import usable
 from ringkey.site import certificates
-from ringkey.site.config import GatekeeperConfig, Site, resolve_url
+from ringkey.site.config import GatekeeperConfig, Site, load, resolve_url
 from ringkey.site.control import ControlServer
 from ringkey.site.keyserver_tables import AdminConfig
 
@@ -45,8 +47,8 @@ from ringkey.site.keyserver_tables import AdminConfig
 FIRST_STATUS = 2.0
 # Seconds that a read may wait for the directory: all phones wait with it.
 PATIENCE = 1.0
-# Of H.225.0's UnregRequestReason, those that an administrator may want to give.
-REASONS = ("reregistrationRequired", "securityDenial", "undefinedReason")
+# What of [gatekeeper] holds at once when it is changed in ringkey.toml, for whoever comes from then on.
+LIVE_SETTINGS = ("time_to_live", "max_registrations", "icv_from_kg", "log_lines")
 
 
 class GatekeeperService:
@@ -61,6 +63,7 @@ class GatekeeperService:
         self._directory: Directory | None = None
         self._state: State | None = None
         self._lookups: Lookups | None = None
+        self._settings: Settings | None = None
         self._registrar: Registrar | None = None
         self._keys: KeyClient | None = None
         self._ras: RasPort | None = None
@@ -70,6 +73,7 @@ class GatekeeperService:
         self._admin: Admin | None = None
         self._metrics = Metrics()
         self._observed = Observed(self._metrics.time)
+        self._news = News()
         self._began = time.monotonic()
         self._check_values: tuple[bytes, ...] = ()
         self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
@@ -150,15 +154,8 @@ class GatekeeperService:
 
     async def _start(self) -> None:
         config = self._config
-        control = ControlServer(
-            self._site.run,
-            "gatekeeper",
-            {
-                "registrations": self._tell_registrations,
-                "end": self._end_registration,
-                "figures": self._tell_figures,
-            },
-        )
+        office = Office(self, self._news, self._observed)
+        control = ControlServer(self._site.run, "gatekeeper", office.commands())
         await control.start()  # first: it finds out whether another gatekeeper of this site runs
         self._control = control
         tls = self._tls()
@@ -188,6 +185,7 @@ class GatekeeperService:
             icv_from_kg=config.icv_from_kg,
             most=config.max_registrations,
         )
+        self._settings = settings
         self._registrar = Registrar(settings, secrets.token_bytes, HostCodec())
         self._put_back(self._state, self._registrar, self._directory, self._keys)
         # From here on the channels of registrations that are there again may be opened.
@@ -230,7 +228,7 @@ class GatekeeperService:
 
     async def _listen(self) -> Signalling:
         config = self._config
-        signalling = Signalling(self._psk, self._ext_of.get)
+        signalling = Signalling(self._psk, self._ext_of.get, self._news.channel)
         try:
             await signalling.start(config.listen, config.signalling_port)
         except OSError as error:
@@ -295,6 +293,7 @@ class GatekeeperService:
     def _event(self, event: tuple[Any, ...]) -> None:
         self._record.event(event, self._check_values)
         self._observed.event(event)
+        self._news.event(event)
         if self._state is not None:
             self._state.event(event)
         if event[0] == "registered":
@@ -308,14 +307,17 @@ class GatekeeperService:
             if self._signalling is not None:
                 self._signalling.close(held.sid, f"registration ended: {event[2]}")
 
-    # What is asked over the control socket
+    # What the office asks for (office.py)
 
-    def _tell_registrations(self, _request: dict[str, Any]) -> dict[str, Any]:
-        now = time.monotonic_ns() // 1_000_000
-        held = [] if self._registrar is None else self._registrar.held()
-        return {"registrations": [self._tell(one, now) for one in held]}
+    def registrar(self) -> Registrar | None:
+        """Return who holds the registrations, None until it does."""
+        return self._registrar
 
-    def _tell_figures(self, _request: dict[str, Any]) -> dict[str, Any]:
+    def cipher(self, held: Held) -> str | None:
+        """Return the cipher suite of a registration's signalling channel, None where it has none."""
+        return None if self._signalling is None else self._signalling.cipher(held.sid)
+
+    def figures(self) -> dict[str, Any]:
         """Return counts since the start; who asks twice has rates (cli/top.py)."""
         observed, keys = self._observed, self._keys
         return {
@@ -337,22 +339,30 @@ class GatekeeperService:
             },
         }
 
-    def _tell(self, held: Held, now: int) -> dict[str, Any]:
-        return {
-            "ext": held.ext,
-            "source": place(held.source),
-            "suite": held.suite.name,
-            "cvm": held.cvm.hex(),
-            "seconds": (now - held.since) // 1000,
-            "expires_in": (held.expires - now) // 1000,
-            "channel": None if self._signalling is None else self._signalling.cipher(held.sid),
-        }
+    async def renew(self, ext: str) -> bool:
+        """Have the phone of an extension fetch new keys; tell whether there is one."""
+        held = None if self._registrar is None else self._registrar.registration(ext)
+        if held is None or self._lookups is None:
+            return False
+        self._lookups.renew(held.g)
+        # After which it comes back by itself.
+        return await self.end(ext, "reregistrationRequired")
 
-    async def _end_registration(self, request: dict[str, Any]) -> dict[str, Any]:
-        ext, reason = request.get("ext"), request.get("reason", "undefinedReason")
-        if not isinstance(ext, str) or reason not in REASONS:
-            raise UserError(f"ext and one of the reasons {', '.join(REASONS)} are wanted")
+    def apply_settings(self) -> list[str]:
+        """Take what may change at any time from `ringkey.toml` as it is now; raises UserError."""
+        config = load(self._site).need_gatekeeper()
+        if self._settings is None:
+            return []
+        self._settings.time_to_live = config.time_to_live
+        self._settings.most = config.max_registrations
+        self._settings.icv_from_kg = config.icv_from_kg
+        self._record.limit(config.log_lines)
+        self._log.info("settings_taken", names=list(LIVE_SETTINGS))
+        return list(LIVE_SETTINGS)
+
+    async def end(self, ext: str, reason: str) -> bool:
+        """End a registration; tell whether there was one, once a restart does not undo it."""
         ended = self._ras is not None and self._ras.end_registration(ext, reason)
         if ended and self._state is not None:
-            await self._state.settled()  # whoever asked is told what a restart does not undo
-        return {"ended": ended}
+            await self._state.settled()
+        return ended

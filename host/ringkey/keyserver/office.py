@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from ras.keys import ext_digits
+from ras.keys import Suite, ext_digits
 
 from ringkey.errors import UserError
 from ringkey.keyserver import keyring, query, register, words
@@ -49,7 +49,19 @@ class Office:
 
     def commands(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
         """Return what can be asked for: a name, and what does it with a request as a dict."""
-        return {"revoke": self.revoke, "rotate": self.rotate, "accept-clock": self.accept_clock}
+        return {
+            "revoke": self.revoke,
+            "rotate": self.rotate,
+            "accept-clock": self.accept_clock,
+            "generations": self.generations,
+        }
+
+    async def generations(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Return {"generations": [{"number", "cvm": hex, "begun", "until"}, …]}, oldest first.
+
+        begun, until: seconds since 1970; until None for the one that new keys come from.
+        """
+        return generations(self._open(), self._config.suite)
 
     async def revoke(self, request: dict[str, Any]) -> dict[str, Any]:
         """Revoke all keys that were issued so far and that (by, value) names.
@@ -125,6 +137,16 @@ class Office:
                 f"cannot write {self._config.seed}: {e.strerror}; the seeds are as they were",
                 f"df -h {self._config.seed.parent}",
             ) from None
+
+
+def generations(ring: Keyring, suite: Suite) -> dict[str, Any]:
+    """Return what `Office.generations` does of a keyring; no seed is in it."""
+    return {
+        "generations": [
+            {"number": g.number, "cvm": g.check_value(suite).hex(), "begun": g.begun, "until": g.until}
+            for g in ring.generations
+        ]
+    }
 
 
 def said(numbers: list[int]) -> Line:

@@ -61,10 +61,19 @@ class AccessLog(AbstractAccessLogger):
 class Listener:
     """One TCP port with TLS and an aiohttp application behind it.
 
-    idle: seconds that a connection may wait for its first or its next request.
+    idle: seconds that a connection may wait for its first or its next request; line, field: octets of a
+    request line and of a header, where those for phones and gatekeepers are too few.
     """
 
-    def __init__(self, app: web.Application, context: ssl.SSLContext, *, idle: float) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        context: ssl.SSLContext,
+        *,
+        idle: float,
+        line: int = MAX_LINE,
+        field: int = MAX_FIELD,
+    ) -> None:
         self._context = context
         self._gate: Gate | None = None
         self._runner = web.AppRunner(
@@ -72,8 +81,8 @@ class Listener:
             access_log_class=AccessLog,
             access_log=log.logger("ringkey.keyserver.http"),
             keepalive_timeout=idle,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_FIELD,
+            max_line_size=line,
+            max_field_size=field,
             max_headers=MAX_HEADERS,
             lingering_time=1.0,
             shutdown_timeout=STOP,

@@ -22,6 +22,7 @@ from ras.registrations import MAX_HELD
 from ringkey.errors import UserError
 from ringkey.site import files, runtime
 from ringkey.site import keyserver_tables as tables
+from ringkey.site.console_table import ConsoleConfig, read_console
 from ringkey.site.table import Table
 
 FILE = "ringkey.toml"
@@ -165,6 +166,7 @@ class Config:
     file: Path
     keyserver: KeyServerConfig | None
     gatekeeper: GatekeeperConfig | None
+    console: ConsoleConfig | None = None
 
     def need_keyserver(self) -> KeyServerConfig:
         """Return `[keyserver]`; raises UserError where the site has none."""
@@ -178,23 +180,36 @@ class Config:
             raise UserError(f"{self.file} has no [gatekeeper]: this site runs none", "ringkey status")
         return self.gatekeeper
 
+    def need_console(self) -> ConsoleConfig:
+        """Return `[console]`; a site that was made before there was one has it with its defaults."""
+        if self.console is None:
+            return read_console(Table(self.file, "console", {}))
+        return self.console
+
 
 def load(site: Site) -> Config:
     """Return the site's configuration; raises UserError that names the file and the key."""
     path = site.config_file
     if not path.exists():
         raise UserError(f"there is no site in {site.root} (no {FILE})", f"ringkey init {site.root}")
+    return parse(path, files.read(path, "configuration"))
+
+
+def parse(path: Path, text: bytes) -> Config:
+    """Return what the text of a `ringkey.toml` at `path` says; raises UserError as `load`."""
     try:
-        content = tomllib.loads(files.read(path, "configuration").decode())
+        content = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise UserError(f"{path}: {e}", f"{os.environ.get('EDITOR', 'nano')} {path}") from None
     top = Table(path, "", content)
     keyserver = top.table("keyserver")
     gatekeeper = top.table("gatekeeper")
+    console = top.table("console")
     config = Config(
         path,
         None if keyserver is None else _keyserver(keyserver),
         None if gatekeeper is None else _gatekeeper(gatekeeper),
+        None if console is None else read_console(console),
     )
     top.done()
     return config

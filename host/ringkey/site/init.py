@@ -21,9 +21,10 @@ from ras.keys import Suite
 from ringkey.errors import UserError
 from ringkey.site import ca, files
 from ringkey.site.config import FILE, MAX_NAMES, KeyServerConfig, Site
+from ringkey.site.console_table import IDLE, PORT, TOTAL
 
 PIN_KEY = 32  # octets: an AES-256 key, as the gatekeeper's directory wants it
-_OWN = (FILE, "ca", "files", "gatekeeper", "keyserver", "phone", "run", "templates")
+_OWN = (FILE, "admin", "ca", "files", "gatekeeper", "keyserver", "phone", "run", "templates")
 # Directories of a further key server.
 _OF_KEY_SERVER = ("ca", "files", "keyserver", "run", "templates")
 
@@ -241,10 +242,13 @@ def _quoted(*texts: str) -> str:
 def _configuration(names: tuple[str, ...], suite: Suite, server_id: bytes, advertised: str) -> str:
     # Over the loopback where the certificate allows it, so that it works without a resolver.
     local = next((name for name in ("localhost", "127.0.0.1") if name in names), names[0])
-    return _HEAD + (_KEYSERVER + _GATEKEEPER).format(
+    return _HEAD + (_KEYSERVER + _GATEKEEPER + _CONSOLE).format(
         port=8443,
         advanced_port=8444,
         admin_port=8445,
+        console_port=PORT,
+        session_idle=IDLE,
+        session_total=TOTAL,
         server_id=server_id.hex(":"),
         names=_quoted(*names),
         suite=suite.name,
@@ -325,4 +329,12 @@ ignore_max = 3600
 [gatekeeper.admin]          # /metrics, /healthz, /readyz; plain HTTP, for this machine
 listen = "127.0.0.1"
 port = 8446
+"""
+_CONSOLE = """
+[console]
+listen = "0.0.0.0"
+port = {console_port:<20} # HTTPS: a browser, and scripts (docs/console.md)
+session_idle = {session_idle:<12} # seconds without a request, and in all, until one must log in again
+session_total = {session_total}
+# client_ca = "ca/root.crt" # let in only browsers with a certificate of this root
 """

@@ -1,0 +1,1 @@
+"""Who is at the door: users and their passwords, sessions, invitations, API tokens, second factors."""

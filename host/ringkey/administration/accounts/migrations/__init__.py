@@ -1,0 +1,6 @@
+"""Versions of the accounts' database, applied by alembic when it is opened.
+
+`HEAD` is the newest one; a test holds it to the files in `versions/`.
+"""
+
+HEAD = "0001"
