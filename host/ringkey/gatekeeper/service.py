@@ -35,9 +35,10 @@ from ringkey.gatekeeper.signalling import Signalling
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.restore import Keys
 from ringkey.gatekeeper.state.usable import usable
+from ringkey.gatekeeper.workers import layout
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, resolve_url
-from ringkey.site.control import ControlServer
+from ringkey.site.control import Command, ControlServer
 from ringkey.site.keyserver_tables import AdminConfig
 
 # Seconds that a start waits for the first word of a key server: a phone that asks before it is
@@ -150,17 +151,13 @@ class GatekeeperService:
 
     async def _start(self) -> None:
         config = self._config
-        control = ControlServer(
-            self._site.run,
-            "gatekeeper",
+        await self._open_control(
             {
                 "registrations": self._tell_registrations,
                 "end": self._end_registration,
                 "figures": self._tell_figures,
-            },
+            }
         )
-        await control.start()  # first: it finds out whether another gatekeeper of this site runs
-        self._control = control
         tls = self._tls()
         self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
         self._state = State(config.state, load_pin_key(config.pin_key, config.directory))
@@ -188,12 +185,12 @@ class GatekeeperService:
             icv_from_kg=config.icv_from_kg,
             most=config.max_registrations,
         )
-        self._registrar = Registrar(settings, secrets.token_bytes, HostCodec())
+        self._registrar = self._make_registrar(settings)
         self._put_back(self._state, self._registrar, self._directory, self._keys)
         # From here on the channels of registrations that are there again may be opened.
         self._signalling = await self._listen()
         self._lookups = Lookups(self._directory, self._keys, self._record.budget, self._observed)
-        self._ras = RasPort(self._registrar, self._lookups, self._event, self._state, self._observed)
+        self._ras = self._make_port(self._registrar, self._lookups)
         await self._keys.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)
@@ -215,6 +212,22 @@ class GatekeeperService:
             certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
         )
         self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
+
+    # What a worker has in another way (workers/worker.py)
+
+    async def _open_control(self, commands: dict[str, Command]) -> None:
+        """Take commands; first of all, since it finds out whether another gatekeeper of this site runs."""
+        control = ControlServer(self._site.run, "gatekeeper", commands)
+        await control.start()
+        self._control = control
+        # There may have been more of them, each with a file of its own.
+        await asyncio.get_running_loop().run_in_executor(None, layout.settle, self._config, 1)
+
+    def _make_registrar(self, settings: Settings) -> Registrar:
+        return Registrar(settings, secrets.token_bytes, HostCodec())
+
+    def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
+        return RasPort(registrar, lookups, self._event, self._state, self._observed)
 
     async def _open_admin(self, admin: AdminConfig, keys: KeyClient, directory: Directory) -> None:
         self._metrics.registry.register(metrics.Outcomes(self._observed))
