@@ -30,7 +30,7 @@ class Attempts:
         self._extensions = throttle.another(EVERYWHERE * throttle.limit, MAX_EXTENSIONS)
         self._keys = throttle.another(throttle.limit, MAX_KEYS)
         self._phones = throttle.another(throttle.limit, MAX_PROVEN)
-        self._proven = Recent(MAX_PROVEN, None)
+        self._proven = Recent(MAX_PROVEN, None)  # (host, EXT, g) -> the port it came from last
 
     def tables(self) -> "dict[str, Throttle]":
         """Return the counters, by what they count by: to be kept (kept.py)."""
@@ -44,13 +44,14 @@ class Attempts:
     def _own(self, source, ext: str, g: bytes, now: int):
         """Return what a phone that has proven its PIN is counted by, None for a stranger.
 
-        Its address and port where it has proven it from there: a neighbour behind the same router
-        is somebody else.  Its address where it has another port now, as after a power cut.
+        Its address and port where it has proven it from there last: a neighbour behind the same
+        router is somebody else.  Its address where it has another port now, as after a power cut.
         """
-        for key in ((source, ext, g), (source[0], ext, g)):
-            if self._proven.get(key, now):
-                return key
-        return None
+        key = (source[0], ext, g)
+        port = self._proven.get(key, now)
+        if port is None:
+            return None
+        return (source, ext, g) if port == source[1] else key
 
     def proven(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> bool:
         """Tell whether a phone has proven the PIN of `ext` with this g from this address."""
@@ -88,5 +89,5 @@ class Attempts:
         own = self._own(source, ext, g, now)
         if own is not None:
             self._phones.succeeded(own, now)
-        for key in ((source, ext, g), (source[0], ext, g)):
-            self._proven.put(key, True, now)
+        if own is None or own[0] != source:
+            self._proven.put((source[0], ext, g), source[1], now)

@@ -15,7 +15,11 @@ class Lookup:
     key server gave it; pin: where the extension is known; others: for a redirection;
     available: False where nobody could be asked: the request is dropped, and its next
     try looks up anew.
+
+    ka: Ka of that kg and that pin, once the registrar has made it: who keeps a Lookup keeps it too.
     """
+
+    __slots__ = ("available", "code", "ka", "kg", "others", "pin")
 
     def __init__(self, code=0, kg=None, pin=None, others=(), available=True) -> None:
         self.code = code
@@ -23,6 +27,7 @@ class Lookup:
         self.pin = pin
         self.others = tuple(others)
         self.available = available
+        self.ka = None
 
     def __repr__(self) -> str:
         return "Lookup(%d)" % self.code
@@ -30,6 +35,8 @@ class Lookup:
 
 class Asked:
     """A GRQ or RRQ, with its elements `found`; phone: it has proven its PIN before."""
+
+    __slots__ = ("ext", "found", "message", "phone", "source", "suite")
 
     def __init__(self, message: Message, source, ext: str, found: dict, suite: Suite) -> None:
         self.message = message

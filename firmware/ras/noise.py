@@ -44,6 +44,8 @@ class Noise:
 
     def ignores(self, source: "tuple[str, int]", now: int) -> bool:
         """Tell whether datagrams of this source are not to be decoded now."""
+        if now >= self._ports.until and now >= self._flood.until and now >= self._hosts.until:
+            return False
         if self._ports.ignores(source, now) or self._flood.ignores(source, now):
             return True
         if self._phones.get(source, now):
@@ -77,8 +79,10 @@ class Noise:
 
     def proven(self, source: "tuple[str, int]", now: int) -> None:
         """Remember that a phone has proven its PIN from here."""
-        self._phones.put(source, True, now)
-        self._phones.put(source[0], True, now)
+        if self._phones.get(source, now) is None:
+            self._phones.put(source, True, now)
+        if self._phones.get(source[0], now) is None:
+            self._phones.put(source[0], True, now)
 
     def phones_at(self, host: str, now: int) -> bool:
         """Tell whether any phone has proven its PIN from this address."""

@@ -21,7 +21,7 @@ from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
-from ras.keys import NONCE, Suite, authentication_key, ext_digits, reject_key, session_key
+from ras.keys import NONCE, Suite, authentication_key, reject_key, session_key
 from ras.lookups import Asked, Lookup, Pending
 from ras.mac import hmac_digest
 from ras.message import GCF as _GCF
@@ -36,7 +36,6 @@ from ras.message import (
     URQ,
     XRS,
     Message,
-    verify,
 )
 from ras.policy import Settings
 from ras.registrations import Held, Registrations
@@ -59,10 +58,15 @@ _RG_SPAN = const(16000)
 
 
 class Registrar:
-    """The machine.  random: `random(n) -> bytes` that nobody can predict; codec: a Codec, or one like it."""
+    """The machine.  random: `random(n) -> bytes` that nobody can predict; codec: a Codec, or one like it.
+
+    at_once: `at_once(ext, g, cvm)` returns the Lookup where it is at hand, else None; such a look-up
+    is told of with a ticket of 0, and nothing waits for it.
+    """
 
     def __init__(self, settings: Settings, random, codec: "Codec | None" = None) -> None:
         self.settings = settings
+        self.at_once = None
         self._codec = codec if codec is not None else Codec()
         self._random = random
         self.rg_key = random(32)
@@ -175,16 +179,16 @@ class Registrar:
             return
         try:
             message = self._codec.decode(data)
-            login = message.kind == GRQ or (message.kind == RRQ and not message.value.get("keepAlive"))
-            if message.kind in (GRQ, RRQ) and refusals.is_plain(message):
+            kind = message.kind
+            if (kind == GRQ or kind == RRQ) and self._codec.is_plain(message):
                 self._refuse_plain(message, source, now)
-            elif login:
+            elif kind == GRQ or (kind == RRQ and not self._codec.brief(message).get("keepAlive")):
                 self._log_in(message, source, now)
-            elif message.kind in (RRQ, URQ):
+            elif kind == RRQ or kind == URQ:
                 self._answer(message, source, self._registrations.receive(message, source, now), now)
                 if self.news is not None:
-                    self.news.append((message.kind, None, source, message.octets))
-            elif message.kind == UCF:
+                    self.news.append((kind, None, source, message.octets))
+            elif kind == UCF:
                 self._registrations.released(message)
             elif "requestSeqNum" in message.value and message.kind not in _ANSWERS:
                 self._not_understood(message, source, now)
@@ -203,21 +207,23 @@ class Registrar:
     # -- GRQ and RRQ
 
     def _log_in(self, message: Message, source: "tuple[str, int]", now: int) -> None:
-        found = profile.elements(message)
-        suite = profile.suite_of(message)
+        codec, kind = self._codec, message.kind
+        found = codec.elements(message)
+        suite = codec.suite_of(message)
         if suite is None:
-            raise RemoteProtocolError("%s: not signed" % message.kind)
-        ext = _extension(message)
+            raise RemoteProtocolError("%s: not signed" % kind)
+        ext = codec.extension(message)
+        g = found[profile.G]
         asked = Asked(message, source, ext, found, suite)
         self._admit(asked, now)
-        if self._pending.holds(source, message.octets):
+        if len(self._pending) and self._pending.holds(source, message.octets):
             return  # a retransmission overtook the look-up
-        if message.kind == GRQ:
+        if kind == GRQ:
             self._events.append(("request", source, ext))
         elif not self._rg_valid(asked, now):
             raise RemoteProtocolError("RRQ: Rg is not ours, or too old")
-        if self._nonces[message.kind].get(found[profile.RE], now) is not None:
-            raise RemoteProtocolError("%s: replayed Re" % message.kind)
+        if self._nonces[kind].get(found[profile.RE], now) is not None:
+            raise RemoteProtocolError("%s: replayed Re" % kind)
         if suite.name not in self.settings.suites:
             self._refuse(asked, profile.SUITE_REFUSED, Lookup(), now)
             return
@@ -229,10 +235,16 @@ class Registrar:
         if not known:
             self._refuse(asked, profile.OBSOLETE, Lookup(), now)
             return
-        if not fits(found[profile.G], ext):
+        held = self._registrations.of(ext)
+        # The Rg of an RRQ was given to who proved its key with a GRQ.
+        asked.phone = (
+            kind == RRQ or (held is not None and held.g == g) or self.attempts.proven(source, ext, g, now)
+        )
+        # A phone's g has been looked at before.
+        if not asked.phone and not fits(g, ext):
             self._failed(asked, False, now)
-            raise RemoteProtocolError("%s: g is another extension's" % message.kind)
-        if self._servers and unpack(found[profile.G])[0] not in self._servers:
+            raise RemoteProtocolError("%s: g is another extension's" % kind)
+        if self._servers and unpack(g)[0] not in self._servers:
             self._refuse(asked, profile.OBSOLETE, Lookup(), now)
             return
         self._look_up(asked, now)
@@ -245,19 +257,15 @@ class Registrar:
 
     def _look_up(self, asked: Asked, now: int) -> None:
         source, ext, g = asked.source, asked.ext, asked.found[profile.G]
-        held = self._registrations.of(ext)
-        # The Rg of an RRQ was given to who proved its key with a GRQ.
-        asked.phone = (
-            asked.message.kind == RRQ
-            or (held is not None and held.g == g)
-            or self.attempts.proven(source, ext, g, now)
-        )
-        ticket = self._pending.add(asked)
+        kind, cvm = asked.message.kind, asked.found[profile.CVM_ID]
+        found = None if self.at_once is None else self.at_once(ext, g, cvm)
+        ticket = 0 if found is not None else self._pending.add(asked)
         if ticket is None:
             self._events.append(("dropped", source, "too many look-ups under way"))
             return
-        kind, cvm = asked.message.kind, asked.found[profile.CVM_ID]
         self._events.append(("lookup", ticket, ext, g, asked.suite.name, kind, cvm, source, asked.phone))
+        if found is not None:
+            self._looked_up(asked, found, now)
 
     def provide(self, ticket: int, lookup: Lookup, now: int) -> None:
         """Take the answer to a ("lookup", ticket, …)."""
@@ -265,6 +273,9 @@ class Registrar:
         if asked is None:
             return
         try:
+            if lookup.available:
+                # Once more: others of this source may have failed while this one waited.
+                self._admit(asked, now)
             self._looked_up(asked, lookup, now)
         except RemoteProtocolError as error:
             self._drop(asked.source, asked.message.octets, str(error), now)
@@ -274,8 +285,6 @@ class Registrar:
         if not lookup.available:
             self._events.append(("dropped", asked.source, "the key server was not reached"))
             return
-        # Once more: others of this source may have failed while this one waited.
-        self._admit(asked, now)
         if lookup.kg is not None and len(lookup.kg) != suite.key:
             self._refuse(asked, profile.SUITE_REFUSED, Lookup(), now)  # the site has the other suite
             return
@@ -285,8 +294,10 @@ class Registrar:
                 self._count_failure(asked, False, now)
             self._refuse(asked, lookup.code, lookup, now)
             return
-        ka = authentication_key(suite, lookup.kg, lookup.pin) if lookup.kg is not None else None
-        pin_proven = ka is not None and verify(message, suite, ka)
+        ka = lookup.ka
+        if ka is None and lookup.kg is not None:
+            ka = lookup.ka = authentication_key(suite, lookup.kg, lookup.pin)
+        pin_proven = ka is not None and self._codec.verify(message, suite, ka)
         if ka is not None and not pin_proven and not self._from_kg(message, suite, lookup.kg):
             self._failed(asked, True, now)
             raise RemoteProtocolError("%s: wrong ICV" % message.kind)
@@ -310,14 +321,14 @@ class Registrar:
 
     def _from_kg(self, message: Message, suite: Suite, kg: bytes) -> bool:
         allowed = self.settings.icv_from_kg and message.kind == GRQ
-        return allowed and verify(message, suite, reject_key(suite, kg))
+        return allowed and self._codec.verify(message, suite, reject_key(suite, kg))
 
     def _full(self, ext: str) -> bool:
         return self._registrations.of(ext) is None and len(self._registrations) >= self.settings.most
 
     def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
-        number = asked.message.value["requestSeqNum"]
+        number = self._codec.brief(asked.message)["requestSeqNum"]
         elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
         octets = answers.within(
             asked.message,
@@ -328,7 +339,7 @@ class Registrar:
         self._events.append(("confirmed", asked.source, asked.ext))
 
     def _register(self, asked: Asked, ka: bytes, lookup: Lookup, now: int) -> None:
-        found, value = asked.found, asked.message.value
+        found, value = asked.found, self._codec.brief(asked.message)
         if self._full(asked.ext):  # since its GRQ
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(), now, ka)
             return
@@ -430,16 +441,3 @@ class Registrar:
 
 # Answers are never answered: two machines must not talk each other's errors in circles.
 _ANSWERS = (_GCF, GRJ, RCF, RRJ, UCF, XRS)
-
-
-def _extension(message: Message) -> str:
-    """Return EXT, the first dialledDigits alias."""
-    name = "endpointAlias" if message.kind == GRQ else "terminalAlias"
-    for kind, value in message.value.get(name, ()):
-        if kind == "dialledDigits":
-            try:
-                ext_digits(value)
-            except ValueError:
-                break
-            return value
-    raise RemoteProtocolError("%s: no extension" % message.kind)

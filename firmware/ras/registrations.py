@@ -10,7 +10,7 @@ from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.keys import Suite
-from ras.message import RRQ, URQ, Message, verify
+from ras.message import RRQ, URQ, Message
 from ras.tables import REGISTRATION, Machine
 
 # The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
@@ -23,10 +23,63 @@ _TRIES = const(3)
 _FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
 
 
+class Life:
+    """A state of `tables.REGISTRATION`; there is one object for each, which all registrations share."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        self._after = {}
+
+    def __repr__(self) -> str:
+        return "Life(%s)" % self.state
+
+    def allows(self, event: str) -> bool:
+        """Tell whether `event` may happen now."""
+        return event in self._after
+
+    def after(self, event: str) -> "Life":
+        """Return the Life after `event`; raises LocalProtocolError where it can not happen."""
+        found = self._after.get(event)
+        if found is None:
+            Machine("registration", REGISTRATION, self.state).feed(event)
+        return found
+
+
+def _lives() -> Life:
+    """Return the first Life, from which all others are to be reached."""
+    lives = {}
+    events = set()
+    for line in REGISTRATION.strip().split("\n"):
+        for arrow in line.split(" ")[1:]:
+            events.add(arrow.split(">")[0])
+    waiting = ["registered"]
+    while waiting:
+        state = waiting.pop()
+        life = lives.setdefault(state, Life(state))
+        for event in events:
+            machine = Machine("registration", REGISTRATION, state)
+            if machine.allows(event):
+                after = machine.feed(event)
+                if after not in lives:
+                    waiting.append(after)
+                life._after[event] = lives.setdefault(after, Life(after))
+    return lives["registered"]
+
+
+_REGISTERED = _lives()
+
+
 class Held:
     """A registration: identifier, ext, g, suite; sid in lower-case hex; source and
-    signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from.
+    signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from;
+    machine: its Life.
     """
+
+    # There are up to a million of them.
+    __slots__ = (
+        *("identifier", "ext", "g", "suite", "source", "sid", "cvm", "expires", "since", "machine"),
+        *("ka", "ks", "rg", "heard", "sent", "reason", "release"),
+    )
 
     def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:
         self.identifier = identifier
@@ -38,7 +91,7 @@ class Held:
         self.cvm = b""
         self.expires = 0
         self.since = 0
-        self.machine = Machine("registration", REGISTRATION, "registered")
+        self.machine = _REGISTERED
         self.ka = self.ks = self.rg = b""
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
         self.reason = ""
@@ -148,32 +201,34 @@ class Registrations:
 
         Raises RemoteProtocolError where silence is the answer.
         """
-        found = profile.elements(message)
-        held = self._by_identifier.get(message.value.get("endpointIdentifier"))
+        found = self._codec.elements(message)
+        brief = self._codec.brief(message)
+        held = self._by_identifier.get(brief.get("endpointIdentifier"))
         if held is None or not compare_digest(found[profile.RG], held.rg):
             raise RemoteProtocolError("%s: no such registration" % message.kind)
-        if profile.suite_of(message) is not held.suite or not verify(message, held.suite, held.ka):
+        codec = self._codec
+        if codec.suite_of(message) is not held.suite or not codec.verify(message, held.suite, held.ka):
             raise RemoteProtocolError("%s: wrong ICV" % message.kind)
         counter = int.from_bytes(found[profile.RE][:8], "big")
         if counter <= held.heard:
             raise RemoteProtocolError("%s: replayed Re" % message.kind)
-        release = self._releases.get(message.value["requestSeqNum"])
+        number = brief["requestSeqNum"]
+        release = self._releases.get(number)
         if release is not None and release.octets == message.octets:
             raise RemoteProtocolError("URQ: our own, reflected")
         event = "refresh" if message.kind == RRQ else "leave"
         if not held.machine.allows(event):
             raise RemoteProtocolError("%s: the registration is ending" % message.kind)
         held.heard = counter
-        self._codec.verified(message)
-        number = message.value["requestSeqNum"]
+        codec.verified(message)
         elements = {profile.RE: found[profile.RE], profile.RG: held.rg}
         if event == "leave":
-            answer = self._codec.unregistration_confirm(number, elements, held.suite, held.ka)
+            answer = codec.unregistration_confirm(number, elements, held.suite, held.ka)
             self._end(held, "leave", "logged out")
             return answer
-        held.machine.feed("refresh")
+        held.machine = held.machine.after("refresh")
         held.source = source
-        life = self.life(message.value)
+        life = self.life(brief)
         held.expires = now + 1000 * life + _GRACE
         self.ask_to_fetch(held, elements)
         _, signalling = self._settings.addresses(source[0])
@@ -181,7 +236,7 @@ class Registrations:
         return answers.within(
             message,
             self._settings.others,
-            lambda others: self._codec.registration_confirm(
+            lambda others: codec.registration_confirm(
                 number, held.identifier, signalling, life, others, elements, held.suite, held.ka
             ),
         )
@@ -194,7 +249,7 @@ class Registrations:
     # -- the end of a registration
 
     def _end(self, held: Held, event: str, reason: str) -> None:
-        held.machine.feed(event)
+        held.machine = held.machine.after(event)
         self._by_identifier.pop(held.identifier, None)
         self._forget(held)
         held.ka = b""
@@ -214,7 +269,7 @@ class Registrations:
 
     def release(self, held: Held, reason: str, now: int) -> None:
         """End a registration from this side: a URQ with an UnregRequestReason goes out."""
-        held.machine.feed("release")
+        held.machine = held.machine.after("release")
         self._forget(held)
         self._events.append(("ended", held, reason))
         held.sent += 1
@@ -237,16 +292,16 @@ class Registrations:
 
     def released(self, message: Message) -> None:
         """Take a UCF; raises RemoteProtocolError where it answers no URQ of ours."""
-        release = self._releases.get(message.value["requestSeqNum"])
+        release = self._releases.get(self._codec.brief(message)["requestSeqNum"])
         if release is None:
             raise RemoteProtocolError("UCF: to no URQ of ours")
         held = release.held
-        found = profile.elements(message)
+        found = self._codec.elements(message)
         if (
             not compare_digest(found[profile.RE], release.re)
             or not compare_digest(found[profile.RG], held.rg)
-            or profile.suite_of(message) is not held.suite
-            or not verify(message, held.suite, held.ka)
+            or self._codec.suite_of(message) is not held.suite
+            or not self._codec.verify(message, held.suite, held.ka)
         ):
             raise RemoteProtocolError("UCF: wrong ICV, Re or Rg")
         self._end(held, "confirm", "")

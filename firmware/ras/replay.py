@@ -5,6 +5,8 @@ protocol.md section 5.  Bounded in number and in time; when full, the oldest goe
 
 from collections import deque
 
+_NEVER = 1 << 62  # ms
+
 
 class Recent:
     """A dict whose entries go when they are `span` ms old or more than `limit` are newer.
@@ -16,30 +18,46 @@ class Recent:
         self._limit = limit
         self._span = span
         self._entries = {}
-        # Times and keys, oldest first: MicroPython's dict has no order.
+        # Keys, oldest first: MicroPython's dict has no order.  Their times beside them, where those count.
         self._order = deque((), limit)
+        self._times = None if span is None else deque((), limit)
+        self._due = _NEVER  # when the oldest is `span` old
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def keys(self) -> list:
         """Return the keys there are, oldest first."""
-        return [key for _, key in self._order]
+        return list(self._order)
 
     def get(self, key, now: int):
         """Return the value that `key` has now, or None."""
-        self._age(now)
+        if now >= self._due:
+            self._age(now)
         return self._entries.get(key)
 
     def put(self, key, value, now: int) -> None:
         """Set the value of `key`; setting it again does not make it younger."""
-        self._age(now)
-        if key not in self._entries:
-            if len(self._order) >= self._limit:
-                del self._entries[self._order.popleft()[1]]
-            self._order.append((now, key))
-        self._entries[key] = value
+        if now >= self._due:
+            self._age(now)
+        entries = self._entries
+        if key not in entries:
+            if len(entries) >= self._limit:
+                self._drop()
+            self._order.append(key)
+            if self._times is not None:
+                self._times.append(now)
+                if not entries:
+                    self._due = now + self._span
+        entries[key] = value
+
+    def _drop(self) -> None:
+        """Let the oldest go."""
+        del self._entries[self._order.popleft()]
+        if self._times is not None:
+            self._times.popleft()
+            self._due = self._times[0] + self._span if self._times else _NEVER
 
     def _age(self, now: int) -> None:
-        while self._span is not None and self._order and now - self._order[0][0] >= self._span:
-            del self._entries[self._order.popleft()[1]]
+        while now >= self._due:
+            self._drop()

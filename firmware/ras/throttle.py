@@ -30,6 +30,7 @@ class Throttle:
         self.longest = longest
         # key -> [failures, time of the last one, ignored until]
         self._seen = Recent(keys, None)
+        self.until = 0  # from then on nobody is ignored, as things stand
         self.changed = None  # a set of keys, where somebody keeps the counters (kept.py)
 
     def __len__(self) -> int:
@@ -41,11 +42,15 @@ class Throttle:
 
     def ignores(self, key, now: int) -> bool:
         """Tell whether what comes from `key` is to be ignored."""
+        if now >= self.until:
+            return False
         entry = self._seen.get(key, now)
         return entry is not None and now < entry[2]
 
     def failures(self, key, now: int) -> int:
         """Return how many failures of `key` still count."""
+        if not len(self._seen):
+            return 0
         entry = self._seen.get(key, now)
         return 0 if entry is None or self._over(entry, now) else entry[0]
 
@@ -63,10 +68,13 @@ class Throttle:
             return 0
         ban = min(self.first << min(entry[0] - self.limit, 20), self.longest)
         entry[2] = now + ban
+        self.until = max(self.until, entry[2])
         return ban
 
     def succeeded(self, key, now: int) -> None:
         """Forget the failures of `key`."""
+        if not len(self._seen):
+            return
         entry = self._seen.get(key, now)
         if entry is not None:
             entry[0] = entry[2] = 0
@@ -85,6 +93,7 @@ class Throttle:
     def put_back(self, key, entry: "tuple[int, int, int]") -> None:
         """Set what `entry` has told; keys come back oldest first."""
         self._seen.put(key, list(entry), 0)
+        self.until = max(self.until, entry[2])
 
     def _over(self, entry: list, now: int) -> bool:
         # The window starts anew only when it and the last ban are both over, so that

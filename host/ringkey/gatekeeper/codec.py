@@ -15,7 +15,7 @@ from ras.keys import Suite
 from ras.message import GCF, RCF, UCF, Message, encode_message
 
 from ringkey.gatekeeper.addresses import Address
-from ringkey.gatekeeper.shapes import Shapes
+from ringkey.gatekeeper.shapes import Shaped, Shapes
 
 # Templates kept: one for each kind of answer, suite, time to live that phones ask for, and address
 # that phones reach this gatekeeper by.
@@ -44,6 +44,38 @@ class HostCodec(codec.Codec):
     def verified(self, message: Message) -> None:
         """Learn its shape."""
         self.shapes.learn(message)
+
+    # Of a message that was decoded by its shape all that is known already.
+
+    def brief(self, message: Message) -> dict[str, Any]:
+        """Return numbers, texts and flags."""
+        return message.brief if isinstance(message, Shaped) else message.value
+
+    def is_plain(self, message: Message) -> bool:
+        """Tell whether it does not speak the profile; what does not has no shape."""
+        return not isinstance(message, Shaped) and super().is_plain(message)
+
+    def elements(self, message: Message) -> Elements:
+        """Return the profile's elements; raises RemoteProtocolError."""
+        return message.found if isinstance(message, Shaped) else super().elements(message)
+
+    def suite_of(self, message: Message) -> Suite | None:
+        """Return the suite; raises RemoteProtocolError."""
+        return message.suite if isinstance(message, Shaped) else super().suite_of(message)
+
+    def extension(self, message: Message) -> str:
+        """Return EXT; raises RemoteProtocolError."""
+        return (isinstance(message, Shaped) and message.ext) or super().extension(message)
+
+    def verify(self, message: Message, suite: Suite, key: bytes) -> bool:
+        """Tell whether `key` gives the message's integrity check value."""
+        icv = message.icv
+        if icv is None or icv[1] != suite.icv:
+            return False
+        begin, length = icv
+        octets, end = message.octets, begin + length
+        blank = octets[:begin] + bytes(length) + octets[end:]
+        return hmac.compare_digest(hmac.digest(key, blank, suite.name)[:length], octets[begin:end])
 
     def gatekeeper_confirm(  # noqa: PLR0917 - as many as the message has fields
         self,
@@ -135,26 +167,36 @@ class _Template:
         icv: _Span,
         name: str,
     ) -> None:
-        self._octets = octets
-        self._number = number
-        self._text = text
-        self._elements = tuple(elements.items())
+        places: list[tuple[_Span, int | str]] = [(span, name) for name, span in elements.items()]
+        places.append((number, "number"))
+        if text is not None:
+            places.append((text, "text"))
+        places.sort()
+        # What stays, and between it None for what changes.
+        self._pieces: list[bytes | None] = []
+        self._at: dict[int | str, int] = {}
+        last = 0
+        for (begin, end), what in places:
+            self._pieces += [octets[last:begin], None]
+            self._at[what] = len(self._pieces) - 1
+            last = end
+        self._pieces.append(octets[last:])
+        self._number = self._at.pop("number")
+        self._text = self._at.pop("text", None)
         self._icv = icv
         self._hash = name
 
     def fill(self, number: int, identifier: str, elements: Elements, key: bytes) -> bytes:
         """Return the answer, signed with `key`."""
-        octets = bytearray(self._octets)
-        begin, end = self._number
-        octets[begin:end] = (number - 1).to_bytes(2, "big")
+        pieces: list[Any] = self._pieces.copy()
+        pieces[self._number] = (number - 1).to_bytes(2, "big")
         if self._text is not None:
-            begin, end = self._text
-            octets[begin:end] = identifier.encode("utf-16-be")
-        for name, (begin, end) in self._elements:
-            octets[begin:end] = elements[name]
+            pieces[self._text] = identifier.encode("utf-16-be")
+        for name, at in self._at.items():
+            pieces[at] = elements[name]  # type: ignore[index] - those that are left are numbers
+        octets = b"".join(pieces)
         begin, end = self._icv
-        octets[begin:end] = hmac.digest(key, octets, self._hash)[: end - begin]
-        return bytes(octets)
+        return octets[:begin] + hmac.digest(key, octets, self._hash)[: end - begin] + octets[end:]
 
 
 def _template(kind: str, make: Make, text: int, elements: Elements, suite: Suite) -> _Template | None:

@@ -28,11 +28,16 @@ _CODES = {
 
 
 class Lookups:
-    """Answers ("lookup", …) events of `ras.registrar`; raises nothing."""
+    """Answers ("lookup", …) events of `ras.registrar`; raises nothing.
+
+    turn: a number that is the same while what was read from the socket together is worked through,
+    and None at all other times.
+    """
 
     def __init__(
         self, directory: Directory, keys: KeyClient, budget: Budget, observed: Observed | None = None
     ) -> None:
+        self.turn: int | None = None
         self._observed = observed or Observed()
         self._pins = Pins(directory)
         self._keys = keys
@@ -49,28 +54,29 @@ class Lookups:
         if found is None:
             return None
         self._observed.key(found, None)
-        return self._answer(ext, found, fetched=False)
+        return self._answer(ext, found, self.turn, fetched=False)
 
     async def ask(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup:
         """Return the answer, with the key from the key server."""
         began = time.perf_counter()
         outcome = await self._keys.device_key(g, ext, cvm)
         self._observed.key(outcome, time.perf_counter() - began)
-        return self._answer(ext, outcome, fetched=True)
+        return self._answer(ext, outcome, None, fetched=True)
 
-    def _answer(self, ext: str, outcome: Outcome, *, fetched: bool) -> Lookup:
+    def _answer(self, ext: str, outcome: Outcome, turn: int | None, *, fetched: bool) -> Lookup:
+        found = isinstance(outcome, Found)
         try:
-            pin = self._pins.get(ext)
+            lookup = self._pins.with_key(ext, outcome.kg if isinstance(outcome, Found) else None, turn)
         except DirectoryError as error:
             if self._budget.allows():
                 self._log.error("directory_failed", ext=ext, reason=error.what, next_step=error.next_step)
             return Lookup(available=False)
-        known = pin is not None
+        known = lookup is not None
         # From memory it happens twice for each registration: not worth a line.
-        if (fetched or not isinstance(outcome, Found)) and self._budget.allows():
+        if (fetched or not found) and self._budget.allows():
             self._tell(ext, outcome, known=known)
         if isinstance(outcome, Found):
-            return Lookup(0 if known else profile.UNKNOWN_EXTENSION, kg=outcome.kg, pin=pin)
+            return lookup or Lookup(profile.UNKNOWN_EXTENSION, kg=outcome.kg)
         if not known:
             return Lookup(profile.UNKNOWN_EXTENSION)
         if isinstance(outcome, Unavailable) or outcome.code == "malformed":

@@ -51,7 +51,9 @@ class RasPort:
     ) -> None:
         self._observed = observed or Observed()
         self._registrar = registrar
+        registrar.at_once = lookups.at_once
         self._lookups = lookups
+        self._turns = 0
         self._on_event = on_event
         self._outbox = None if state is None else Outbox(state, self._send)
         self._log = log.get("ringkey.gatekeeper.ras")
@@ -65,7 +67,7 @@ class RasPort:
 
     async def start(self, host: str, port: int) -> None:
         """Open the port; port 0 takes a free one.  Raises UserError where it cannot be had."""
-        self._ear = Ear(udp_port(host, port), self._datagram, self._arm)
+        self._ear = Ear(udp_port(host, port), self._datagram, self._turn_over)
 
     async def join_multicast(self, host: str) -> None:
         """Hear GRQs to the discovery group too; a failure is a warning in the log.
@@ -75,7 +77,7 @@ class RasPort:
         """
         sock = group_port(host)
         if sock is not None:
-            self._multicast = Ear(sock, self._datagram, self._arm)
+            self._multicast = Ear(sock, self._datagram, self._turn_over)
 
     async def stop(self) -> None:
         """Close the port; look-ups under way are given up."""
@@ -113,6 +115,7 @@ class RasPort:
     def _datagram(self, data: bytes, source: Address) -> None:
         self.received += 1
         self._observed.came(data)
+        self._lookups.turn = self._turns
         try:
             self._registrar.receive_datagram(data, source, now())
         except LocalProtocolError as error:
@@ -120,12 +123,19 @@ class RasPort:
             self._log.error("registrar_failed", source=place(source), reason=str(error))
         self._work()  # for each: an answer waits for what it says, not for what others did (Outbox)
 
+    def _turn_over(self) -> None:
+        """What was there to be read together is done."""
+        self._turns += 1
+        self._lookups.turn = None
+        self._arm()
+
     def _work(self) -> None:
         """Carry out what the registrar wants, until it wants nothing more."""
         while (event := self._registrar.next_event()) is not None:
             self._on_event(event)
             if event[0] == "lookup":
-                self._look_up(event)
+                if event[1]:  # else it was answered at once
+                    self._look_up(event)
             elif event[0] == "ignored":
                 for ear in (self._ear, self._multicast):
                     if ear is not None:
@@ -145,10 +155,6 @@ class RasPort:
 
     def _look_up(self, event: Event) -> None:
         _, ticket, ext, g, _, _, cvm, source, phone = event
-        answer = self._lookups.at_once(ext, g, cvm)
-        if answer is not None:
-            self._provide(ticket, answer)
-            return
         self._queue.put(
             source[0],
             lambda: self._ask(ticket, ext, g, cvm),

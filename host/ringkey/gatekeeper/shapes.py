@@ -13,9 +13,11 @@ both to the same values for every bit of a message flipped.
 from collections.abc import Callable
 from typing import Any
 
-from ras import aper
+from ras import aper, profile
 from ras.errors import RemoteProtocolError
-from ras.message import KINDS, Message, decode_message, table_of
+from ras.keys import MAX_EXT, Suite
+from ras.message import GRQ, KINDS, Message, decode_message, table_of
+from ras.oids import PROFILE
 from ras.per import Reader
 
 # Shapes kept: a dozen for each firmware of phone (EXTs of several lengths, keep-alives, log-outs).
@@ -25,12 +27,62 @@ MAX_SHAPES = 256
 MAX_OF_ONE_LENGTH = 8
 
 Values = dict[str, Any]
-# bits that make the shape, what they are, kind, where the ICV lies, values or None: not covered
-_Shape = tuple[int, int, str, tuple[int, int] | None, Callable[[bytes], Values | None]]
+Icv = tuple[int, int] | None
+# The profile's elements, the values that are numbers, texts and flags, and EXT ("" where there is none).
+Parts = tuple[dict[int, bytes], Values, str]
 
 
 class Shaped(Message):
-    """A message that was decoded by its shape."""
+    """A message that was decoded by its shape.
+
+    found: its elements, as `profile.elements` gives them; brief: of its value what is no list, neither
+    pair; ext: its extension, "" for none; suite: as `profile.suite_of` gives it.
+    """
+
+    __slots__ = ("_values", "brief", "ext", "found", "icv", "kind", "octets", "suite")
+
+    def __init__(self, shape: "_Shape", octets: bytes, parts: Parts) -> None:
+        self.kind = shape.kind
+        self.octets = octets
+        self.icv = shape.icv
+        self.suite = shape.suite
+        self.found, self.brief, self.ext = parts
+        self._values = shape.values
+
+    @property
+    def value(self) -> Values:
+        """All of the value; made when it is asked for, which a message in order is not."""
+        found = self._values(self.octets)
+        if found is None:
+            raise RuntimeError("a shape that covers less of a message than its parts")
+        return found
+
+
+class _Shape:
+    """What is known of one shape.
+
+    mask: the bits that make it; wanted: what they are; parts, values: None for what is not covered.
+    """
+
+    __slots__ = ("icv", "kind", "mask", "parts", "suite", "values", "wanted")
+
+    def __init__(  # noqa: PLR0917 - as many as there are
+        self,
+        mask: int,
+        wanted: int,
+        kind: str,
+        icv: Icv,
+        suite: Suite | None,
+        parts: Callable[[bytes], Parts | None],
+        values: Callable[[bytes], Values | None],
+    ) -> None:
+        self.mask = mask
+        self.wanted = wanted
+        self.kind = kind
+        self.icv = icv
+        self.suite = suite
+        self.parts = parts
+        self.values = values
 
 
 class Shapes:
@@ -52,12 +104,12 @@ class Shapes:
         shapes = self._by_length.get(len(octets))
         if shapes is not None:
             number = int.from_bytes(octets, "big")
-            for mask, wanted, kind, icv, values in shapes:
-                if number & mask == wanted:
-                    value = values(octets)
-                    if value is None:
+            for shape in shapes:
+                if number & shape.mask == shape.wanted:
+                    parts = shape.parts(octets)
+                    if parts is None:
                         break
-                    return Shaped(kind, value, octets, icv)
+                    return Shaped(shape, octets, parts)
         return None
 
     def learn(self, message: Message) -> None:
@@ -82,12 +134,45 @@ def _shape(message: Message) -> _Shape | None:
     tracker = _Tracker(bytes(message.octets))
     tracker.bits(1 + 5)  # RasMessage: no message of the extension, and which of the root
     walk = _Walk(tracker)
-    function = walk.function(walk.value(table_of(message.kind)))
+    tree = walk.value(table_of(message.kind))
+    try:
+        suite, found = profile.suite_of(message), profile.elements(message)
+        parts = walk.function(walk.parts(tree, message))
+    except (RemoteProtocolError, KeyError):
+        return None  # none of the profile's: seldom, and nothing to be fast for
+    values = walk.function(str(tree))
     # The walk goes the decoder's way a second time; if they part, the decoder is right.
-    if function(tracker.data) != message.value or tracker.icv != message.icv:
+    if values(tracker.data) != message.value or tracker.icv != message.icv:
+        return None
+    given = parts(tracker.data)
+    if given is None or given[0] != found:
         return None
     mask = int.from_bytes(tracker.structure, "big")
-    return mask, int.from_bytes(tracker.data, "big") & mask, message.kind, message.icv, function
+    wanted = int.from_bytes(tracker.data, "big") & mask
+    return _Shape(mask, wanted, message.kind, message.icv, suite, parts, values)
+
+
+class _Dict(dict[str, Any]):
+    """Expressions by name; as text the expression of the dict of them."""
+
+    def __str__(self) -> str:
+        return "{" + ", ".join(f"{name!r}: {value}" for name, value in self.items()) + "}"
+
+
+class _List(list[Any]):
+    """Expressions; as text the expression of the list of them."""
+
+    def __str__(self) -> str:
+        return "[" + ", ".join(map(str, self)) + "]"
+
+
+class _Pair(tuple[Any, ...]):
+    """A name and the expression of its value; as text the expression of the two."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"({self[0]!r}, {self[1]})"
 
 
 class _Tracker(Reader):
@@ -129,16 +214,40 @@ class _Walk:
         self._lines: list[str] = []
         self._constants: dict[str, Any] = {"_TEXT": _NIBBLES}
 
-    def function(self, expression: str) -> Callable[[bytes], Values | None]:
+    def parts(self, tree: _Dict, message: Message) -> str:
+        """Return the expression of the Parts of a message with the value `tree`.
+
+        Raises KeyError where what says which element is which is no part of the shape.
+        """
+        tokens = [one["tokenOID"] for one in message.value["tokens"]]
+        found = {}
+        for entry in tree["tokens"][tokens.index(PROFILE)].get("profileInfo", ()):
+            number = self._constants[entry["elementID"]]
+            # Whichever has another form than an element's makes no elements, and so no shape.
+            if "element" in entry and entry["element"][0] == "octets":
+                found[number] = entry["element"][1]
+        wanted = profile.elements(message)
+        elements = ", ".join(f"{number}: {found[number]}" for number in wanted)
+        flat = _Dict({name: value for name, value in tree.items() if isinstance(value, str)})
+        ext = "''"
+        for kind, value in tree.get("endpointAlias" if message.kind == GRQ else "terminalAlias", ()):
+            if kind == "dialledDigits":
+                # Digits of a dial that no extension has, and too many of them, are the reference's.
+                self._lines.append(f"if not ({value}.isdigit() and len({value}) <= {MAX_EXT}): return None")
+                ext = value
+                break
+        return f"({{{elements}}}, {flat}, {ext})"
+
+    def function(self, expression: str) -> Callable[[bytes], Any]:
         """Return the function of a message's octets whose result is `expression`."""
         body = "\n".join(f"    {line}" for line in (*self._lines, f"return {expression}"))
         space = dict(self._constants)
         exec(f"def values(d):\n{body}\n", space)  # noqa: S102 - see above what the text consists of
-        found: Callable[[bytes], Values | None] = space["values"]
+        found: Callable[[bytes], Any] = space["values"]
         return found
 
-    def value(self, kind: tuple[Any, ...]) -> str:  # noqa: PLR0911 - one for each type of value
-        """Return the expression of the value of type `kind` that the reader is at."""
+    def value(self, kind: tuple[Any, ...]) -> Any:  # noqa: PLR0911 - one for each type of value
+        """Return the expression of the value of type `kind` that the reader is at: a text, or those above."""
         k, reader = kind[0], self._reader
         if k == aper.LATER:
             return self.value(aper.find(kind))
@@ -148,7 +257,7 @@ class _Walk:
             return self._choice(kind)
         if k == aper.SEQUENCE_OF:
             n = self._size(kind[2], kind[3])
-            return "[" + ", ".join([self.value(kind[1]) for _ in range(n)]) + "]"
+            return _List([self.value(kind[1]) for _ in range(n)])
         if k == aper.OCTETS and not (kind[1] == kind[2] and kind[1] <= 2):
             n = self._size(kind[1], kind[2])
             reader.octets(n)
@@ -193,7 +302,11 @@ class _Walk:
         reader.constrained(low, high)
         n = (reader.position >> 3) - first
         begin, end = reader.free(n)
-        return self._variable(f"int.from_bytes(d[{begin}:{end}], 'big') + {low}", f"{{}} <= {high}")
+        expression = f"int.from_bytes(d[{begin}:{end}], 'big') + {low}"
+        # No line for what fits whatever the octets are.
+        if (1 << 8 * n) - 1 + low <= high:
+            return expression
+        return self._variable(expression, f"{{}} <= {high}")
 
     def _text(self, kind: tuple[Any, ...]) -> str | None:
         _, low, high, width, alphabet = kind
@@ -221,19 +334,19 @@ class _Walk:
             return self._variable(f"d[{begin}:{end}].hex()[:{n}].translate(_TEXT)", "'?' not in {}")
         return None
 
-    def _sequence(self, kind: tuple[Any, ...]) -> str:
+    def _sequence(self, kind: tuple[Any, ...]) -> _Dict:
         _, fields, additions = kind
         reader = self._reader
         extended = reader.bit() if additions is not None else 0
         optional = sum(fields[2::3])
         present = reader.bits(optional)
-        parts = []
+        parts = _Dict()
         for name, inner, may in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
             if may:
                 optional -= 1
                 if not present >> optional & 1:
                     continue
-            parts.append(f"{name!r}: {self.value(inner)}")
+            parts[name] = self.value(inner)
         if extended:
             count = reader.small() + 1
             bitmap = reader.bits(count)
@@ -243,10 +356,10 @@ class _Walk:
                     found = additions[2 * i + 1] if 2 * i < len(additions) else None
                     expression = self._open(n, found)
                     if expression is not None:
-                        parts.append(f"{additions[2 * i]!r}: {expression}")
-        return "{" + ", ".join(parts) + "}"
+                        parts[additions[2 * i]] = expression
+        return parts
 
-    def _choice(self, kind: tuple[Any, ...]) -> str:
+    def _choice(self, kind: tuple[Any, ...]) -> Any:
         _, alternatives, additions = kind
         reader = self._reader
         if additions is not None and reader.bit():
@@ -256,11 +369,11 @@ class _Walk:
             expression = self._open(n, inner)
             if expression is None:
                 return self._constant((aper.UNKNOWN, len(alternatives) // 2 + number))
-            return f"({additions[2 * number]!r}, {expression})"
+            return _Pair((additions[2 * number], expression))
         number = 2 * reader.constrained(0, len(alternatives) // 2 - 1)
-        return f"({alternatives[number]!r}, {self.value(alternatives[number + 1])})"
+        return _Pair((alternatives[number], self.value(alternatives[number + 1])))
 
-    def _open(self, n: int, kind: tuple[Any, ...] | None) -> str | None:
+    def _open(self, n: int, kind: tuple[Any, ...] | None) -> Any:
         """An open type of n octets; None where it is passed over."""
         reader = self._reader
         if kind is None:

@@ -14,6 +14,8 @@ from ras.generator import device_field
 from ras.keys import ext_digits
 from ras.message import GRQ, RRQ, UCF, URQ, Message
 
+from ringkey.gatekeeper.shapes import Shaped
+
 # What a message is found by: one of these, and a text.
 EXT, IDENTIFIER, MARK = "ext", "identifier", "mark"
 Key = tuple[str, str]
@@ -39,6 +41,8 @@ def how_many(workers: int) -> int:
 
 def key_of(message: Message) -> Key | None:
     """Return what a message to a gatekeeper is found by; None where it says nothing of that kind."""
+    if isinstance(message, Shaped):
+        return _key_of_shaped(message)
     kind, value = message.kind, message.value
     if kind == GRQ:
         return _extension(value.get("endpointAlias", ()))
@@ -87,6 +91,17 @@ def marked(random: Random, shard: int, shards: int) -> Random:
         return bytes((first if first <= 0xFF else first - shards,)) + octets[1:]
 
     return draw
+
+
+def _key_of_shaped(message: Shaped) -> Key | None:
+    """Return the same from what a shape knows already."""
+    kind = message.kind
+    if kind == GRQ or (kind == RRQ and not message.brief.get("keepAlive")):
+        return (EXT, message.ext) if message.ext else None
+    if kind in (RRQ, URQ):
+        identifier = message.brief.get("endpointIdentifier")
+        return None if identifier is None else (IDENTIFIER, identifier)
+    return (MARK, message.found[profile.RE][_MARK_AT:].hex()) if kind == UCF else None
 
 
 def _extension(aliases: list[tuple[str, str]]) -> Key | None:

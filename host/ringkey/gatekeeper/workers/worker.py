@@ -80,8 +80,8 @@ class WorkerCodec(HostCodec):
 
     def decode(self, octets: bytes) -> Message:
         """Return the message; raises RemoteProtocolError."""
-        found = self.look(octets)
-        self._last = None
+        last, self._last = self._last, None
+        found = last[1] if last is not None and last[0] is octets else self.shapes.decode(octets)
         if isinstance(found, RemoteProtocolError):
             raise found
         key = key_of(found)
@@ -91,13 +91,12 @@ class WorkerCodec(HostCodec):
 
     def look(self, octets: bytes) -> Message | RemoteProtocolError:
         """Return the message, or why it is none; `decode` of the same octets then need not find out again."""
-        if self._last is None or self._last[0] != octets:
-            try:
-                found: Message | RemoteProtocolError = self.shapes.decode(octets)
-            except RemoteProtocolError as error:
-                found = error
-            self._last = octets, found
-        return self._last[1]
+        try:
+            found: Message | RemoteProtocolError = self.shapes.decode(octets)
+        except RemoteProtocolError as error:
+            found = error
+        self._last = octets, found
+        return found
 
     def verified(self, message: Message) -> None:
         """Learn its shape, and let the supervisor learn it."""
@@ -126,7 +125,7 @@ class WorkerPort(RasPort):
 
     async def start(self, host: str, port: int) -> None:
         """Begin to hear; the supervisor has opened the port."""
-        self._ear = Inlet(*self._service.sockets, self._datagram, self._odd, self._arm, self._service.deaf)
+        self._ear = Inlet(*self._service.sockets, self._datagram, self._odd, self._turn_over, self._service.deaf)
 
     def _odd(self, flag: int, data: bytes, source: Address) -> None:
         codec = self._service.codec
