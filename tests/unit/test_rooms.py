@@ -57,6 +57,7 @@ ROOMS = {
         "yarl",
     ),
     "host/ringkey/explain": (*HOST, STANDARD, "dpkt"),
+    "host/ringkey/administration": (*HOST, STANDARD, "cryptography", "sqlalchemy"),
     "host/ringkey/admin.py": (*HOST, STANDARD, "aiohttp"),
     "host/ringkey/figures.py": (*HOST, STANDARD, "prometheus_client"),
     "host/ringkey/database.py": (*HOST, STANDARD, "alembic", "sqlalchemy"),
@@ -82,6 +83,12 @@ SHARED = ("ringkey.site", "ringkey.database", "ringkey.admin", "ringkey.figures"
 WITHIN = {
     "host/ringkey/site": ("ringkey.site", "ringkey.errors", "ringkey.log"),
     "host/ringkey/explain": ("ringkey.explain",),
+    "host/ringkey/administration": (
+        "ringkey.administration",
+        "ringkey.gatekeeper",
+        "ringkey.keyserver",
+        *SHARED,
+    ),
     "host/ringkey/keyserver": ("ringkey.keyserver", *SHARED),
     "host/ringkey/gatekeeper": ("ringkey.gatekeeper", *SHARED),
 }

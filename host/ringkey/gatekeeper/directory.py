@@ -6,9 +6,10 @@ the other's next `get`.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from ras.keys import ext_digits
 
 from ringkey.database import Kind, open_engine, translated, writing
-from ringkey.gatekeeper.bulk import MAX_PROBLEMS, check_label, parse
+from ringkey.gatekeeper.bulk import MAX_PROBLEMS, Plan, There, check_label, plan
 from ringkey.gatekeeper.errors import (
     DirectoryBusyError,
     DirectoryFormatError,
@@ -224,29 +225,77 @@ class Directory:
         """Keep the extension, but let it register no more; raises ExtensionRefusedError as above."""
         self._change(ext, enabled=False)
 
+    def set_label(self, ext: str, label: str) -> None:
+        """Replace the label; raises ExtensionRefusedError for an unknown EXT or a malformed label."""
+        with refusing():
+            self._change(ext, label=check_label(label))
+
     def import_csv(self, lines: Iterable[str]) -> int:
         """Add every extension of a CSV, or none; return how many were added.
 
         bulk.py has the columns.  Raises ImportRefusedError, which names each wrong line by its number
         (and shows no PIN).
         """
-        rows, problems = parse(lines)
-        sealed = [self._row(row.ext, row.pin, row.label) for row in rows] if not problems else []
+        return self.import_plan(lambda there: plan(lines, there)).count("add")
+
+    def import_plan(self, make: Callable[[dict[str, There]], Plan], *, preview: bool = False) -> Plan:
+        """Carry out what `make` plans for the extensions that are there (bulk.py), or nothing of it.
+
+        preview: only say what would be done.  Raises ImportRefusedError where a line is wrong and it is
+        no preview.
+        """
         with self._writing() as connection:
-            if not problems:
-                there = set(connection.execute(sa.select(_extension.c.ext)).scalars())
-                problems = [
-                    f"line {row.line}: extension {row.ext} is there already"
-                    for row in rows
-                    if row.ext in there
-                ]
-            if problems:
-                hidden = len(problems) - MAX_PROBLEMS
+            there = {
+                row.ext: There(row.label, partial(self._pin, row.ext, row.sealed_pin))
+                for row in connection.execute(
+                    sa.select(_extension.c.ext, _extension.c.label, _extension.c.sealed_pin)
+                )
+            }
+            made = make(there)
+            if preview:
+                return made
+            if made.problems:
+                hidden = len(made.problems) - MAX_PROBLEMS
                 more = (f"and {hidden} more",) if hidden > 0 else ()
-                raise ImportRefusedError((*problems[:MAX_PROBLEMS], *more))
-            if sealed:
-                connection.execute(sa.insert(_extension), sealed)
-        return len(rows)
+                raise ImportRefusedError((*made.problems[:MAX_PROBLEMS], *more))
+            new = [one for one in made.changes if one.what == "add"]
+            added = [self._row(one.row.ext, one.pin, one.row.label) for one in new]
+            if added:
+                connection.execute(sa.insert(_extension), added)
+            for one in made.changes:
+                if one.what in ("pin", "label"):
+                    values: dict[str, object] = {"label": one.row.label, "changed": int(time.time())}
+                    if one.what == "pin":
+                        values["sealed_pin"] = self._sealer.seal_pin(one.row.ext, one.pin)
+                    where = _extension.c.ext == one.row.ext
+                    connection.execute(sa.update(_extension).where(where).values(**values))
+        return made
+
+    def search(self, text: str, limit: int, offset: int) -> tuple[tuple[Entry, ...], int]:
+        """Return those whose EXT begins with `text` or whose label has it, and how many these are in all.
+
+        Capitals make no difference; order as `list`, `limit` of them from `offset` on.
+        """
+        order = (sa.func.length(_extension.c.ext), _extension.c.ext)
+        with self._reading() as connection:
+            where: sa.ColumnElement[bool] = sa.true()
+            if text:
+                _let_fold(connection)
+                where = sa.or_(
+                    _extension.c.ext.startswith(text, autoescape=True),
+                    sa.func.instr(sa.func.folded(_extension.c.label), text.casefold()) > 0,
+                )
+            count = sa.select(sa.func.count()).select_from(_extension).where(where)
+            total = connection.execute(count).scalar_one()
+            query = sa.select(*_ENTRY).where(where).order_by(*order).limit(limit).offset(offset)
+            rows = connection.execute(query).all()
+        return tuple(Entry(*row) for row in rows), total
+
+    def _pin(self, ext: str, sealed: bytes) -> str | None:
+        """Return the PIN, None where it does not open."""
+        with suppress(BrokenSealError):
+            return self._sealer.open_pin(ext, sealed)
+        return None
 
     def _row(self, ext: str, pin: str, label: str) -> dict[str, object]:
         now = int(time.time())
@@ -296,6 +345,13 @@ def refusing() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ExtensionRefusedError(str(error)) from None
+
+
+def _let_fold(connection: sa.Connection) -> None:
+    """Let SQL compare without regard to capitals of any language: SQLite's own LIKE knows ASCII only."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        driver.create_function("folded", 1, str.casefold, deterministic=True)
 
 
 def _there(connection: sa.Connection, ext: str) -> bool:

@@ -90,22 +90,15 @@ class Observed:
 
     # -- what it comes to
 
-    def failing(self) -> list[dict[str, Any]]:
+    def failing(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
         """Return the extensions that failed last and have not registered since, latest first."""
-        now = time.monotonic()
-        latest = list(reversed(self._failing.items()))[:SHOWN]
-        return [
-            {
-                "ext": ext,
-                "step": one.step,
-                "reason": one.reason,
-                "words": reasons.words(one.reason),
-                "source": one.source,
-                "count": one.count,
-                "seconds_ago": round(now - one.last, 1),
-            }
-            for ext, one in latest
-        ]
+        latest = list(reversed(self._failing.items()))[:most]
+        return [_told(ext, one) for ext, one in latest]
+
+    def failing_of(self, ext: str) -> dict[str, Any] | None:
+        """Return how one extension failed last, None where it has registered since."""
+        one = self._failing.get(ext)
+        return None if one is None else _told(ext, one)
 
     def latencies(self) -> dict[str, dict[str, float]]:
         """Return percentiles of the latest of each kind, in seconds; none where there is none."""
@@ -190,6 +183,18 @@ def percentiles(times: Mapping[str, Iterable[float]]) -> dict[str, dict[str, flo
                 for percent in (50, 99)
             }
     return found
+
+
+def _told(ext: str, one: _Failing) -> dict[str, Any]:
+    return {
+        "ext": ext,
+        "step": one.step,
+        "reason": one.reason,
+        "words": reasons.words(one.reason),
+        "source": one.source,
+        "count": one.count,
+        "seconds_ago": round(time.monotonic() - one.last, 1),
+    }
 
 
 def _put(table: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:

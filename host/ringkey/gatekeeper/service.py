@@ -6,7 +6,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from ringkey import log
 from ringkey.admin import Admin
 from ringkey.errors import UserError
 from ringkey.gatekeeper import metrics
-from ringkey.gatekeeper.addresses import Address, Addresses, place
+from ringkey.gatekeeper.addresses import Address, Addresses
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
@@ -27,7 +27,9 @@ from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.metrics import Metrics
+from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
+from ringkey.gatekeeper.office import Office
 from ringkey.gatekeeper.pinkey import load_pin_key
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
@@ -46,8 +48,6 @@ from ringkey.site.keyserver_tables import AdminConfig
 FIRST_STATUS = 2.0
 # Seconds that a read may wait for the directory: all phones wait with it.
 PATIENCE = 1.0
-# Of H.225.0's UnregRequestReason, those that an administrator may want to give.
-REASONS = ("reregistrationRequired", "securityDenial", "undefinedReason")
 
 
 class GatekeeperService:
@@ -71,6 +71,7 @@ class GatekeeperService:
         self._admin: Admin | None = None
         self._metrics = Metrics()
         self._observed = Observed(self._metrics.time)
+        self._news = News()
         self._began = time.monotonic()
         self._check_values: tuple[bytes, ...] = ()
         self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
@@ -151,13 +152,7 @@ class GatekeeperService:
 
     async def _start(self) -> None:
         config = self._config
-        await self._open_control(
-            {
-                "registrations": self._tell_registrations,
-                "end": self._end_registration,
-                "figures": self._tell_figures,
-            }
-        )
+        await self._open_control(Office(self, self._news, self._observed).commands())
         tls = self._tls()
         self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
         self._state = State(config.state, load_pin_key(config.pin_key, config.directory))
@@ -215,7 +210,7 @@ class GatekeeperService:
 
     # What a worker has in another way (workers/worker.py)
 
-    async def _open_control(self, commands: dict[str, Command]) -> None:
+    async def _open_control(self, commands: Mapping[str, Command]) -> None:
         """Take commands; first of all, since it finds out whether another gatekeeper of this site runs."""
         control = ControlServer(self._site.run, "gatekeeper", commands)
         await control.start()
@@ -243,7 +238,7 @@ class GatekeeperService:
 
     async def _listen(self) -> Signalling:
         config = self._config
-        signalling = Signalling(self._psk, self._ext_of.get)
+        signalling = Signalling(self._psk, self._ext_of.get, self._news.channel)
         try:
             await signalling.start(config.listen, config.signalling_port)
         except OSError as error:
@@ -308,6 +303,7 @@ class GatekeeperService:
     def _event(self, event: tuple[Any, ...]) -> None:
         self._record.event(event, self._check_values)
         self._observed.event(event)
+        self._news.event(event)
         if self._state is not None:
             self._state.event(event)
         if event[0] == "registered":
@@ -321,14 +317,17 @@ class GatekeeperService:
             if self._signalling is not None:
                 self._signalling.close(held.sid, f"registration ended: {event[2]}")
 
-    # What is asked over the control socket
+    # What the office asks for (office.py)
 
-    def _tell_registrations(self, _request: dict[str, Any]) -> dict[str, Any]:
-        now = time.monotonic_ns() // 1_000_000
-        held = [] if self._registrar is None else self._registrar.held()
-        return {"registrations": [self._tell(one, now) for one in held]}
+    def registrar(self) -> Registrar | None:
+        """Return who holds the registrations, None until it does."""
+        return self._registrar
 
-    def _tell_figures(self, _request: dict[str, Any]) -> dict[str, Any]:
+    def cipher(self, held: Held) -> str | None:
+        """Return the cipher suite of a registration's signalling channel, None where it has none."""
+        return None if self._signalling is None else self._signalling.cipher(held.sid)
+
+    def figures(self) -> dict[str, Any]:
         """Return counts since the start; who asks twice has rates (cli/top.py)."""
         observed, keys = self._observed, self._keys
         return {
@@ -350,22 +349,9 @@ class GatekeeperService:
             },
         }
 
-    def _tell(self, held: Held, now: int) -> dict[str, Any]:
-        return {
-            "ext": held.ext,
-            "source": place(held.source),
-            "suite": held.suite.name,
-            "cvm": held.cvm.hex(),
-            "seconds": (now - held.since) // 1000,
-            "expires_in": (held.expires - now) // 1000,
-            "channel": None if self._signalling is None else self._signalling.cipher(held.sid),
-        }
-
-    async def _end_registration(self, request: dict[str, Any]) -> dict[str, Any]:
-        ext, reason = request.get("ext"), request.get("reason", "undefinedReason")
-        if not isinstance(ext, str) or reason not in REASONS:
-            raise UserError(f"ext and one of the reasons {', '.join(REASONS)} are wanted")
+    async def end(self, ext: str, reason: str) -> bool:
+        """End a registration; tell whether there was one, once a restart does not undo it."""
         ended = self._ras is not None and self._ras.end_registration(ext, reason)
         if ended and self._state is not None:
-            await self._state.settled()  # whoever asked is told what a restart does not undo
-        return {"ended": ended}
+            await self._state.settled()
+        return ended

@@ -31,11 +31,18 @@ class _Open:
 class Signalling:
     """Listens, and keeps one channel for each registration.
 
-    key_of(identity) -> Ks or None; ext_of(identity) -> the EXT it belongs to, or None.
+    key_of(identity) -> Ks or None; ext_of(identity) -> the EXT it belongs to, or None; on_channel: told of
+    (EXT, "channel-open", cipher) and (EXT, "channel-closed", why).
     """
 
-    def __init__(self, key_of: Callable[[str], bytes | None], ext_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        key_of: Callable[[str], bytes | None],
+        ext_of: Callable[[str], str | None],
+        on_channel: Callable[[str, str, str], None] = lambda _ext, _what, _detail: None,
+    ) -> None:
         self._ext_of = ext_of
+        self._on_channel = on_channel
         self._log = log.get("gatekeeper")
         self._open: dict[str, _Open] = {}
         self._listener = PskListener(key_of, self._opened, self._data, self._closed, on_refused=self._refused)
@@ -81,6 +88,7 @@ class Signalling:
             self._drop(old, "the phone opened another one")
         self._open[channel.identity] = _Open(channel, ext, tpkt.Deframer(MAX_FRAME))
         self._log.info("channel_open", ext=ext, source=place(channel.peer), cipher=channel.cipher)
+        self._on_channel(ext, "channel-open", str(channel.cipher))
 
     def _data(self, channel: Channel, octets: bytes) -> None:
         found = self._open.get(channel.identity)
@@ -104,6 +112,7 @@ class Signalling:
 
     def _drop(self, found: _Open, reason: str) -> None:
         self._log.info("channel_dropped", ext=found.ext, frames=found.frames, reason=reason)
+        self._on_channel(found.ext, "channel-closed", reason)
         found.channel.close()
 
     def _closed(self, channel: Channel, reason: str | None) -> None:
@@ -112,6 +121,7 @@ class Signalling:
             del self._open[channel.identity]
             reason = reason or "closed by the phone"
             self._log.info("channel_dropped", ext=found.ext, frames=found.frames, reason=reason)
+            self._on_channel(found.ext, "channel-closed", reason)
 
     def _refused(self, peer: tuple[str, int], reason: str) -> None:
         self._log.info("channel_refused", source=place(peer), reason=reason)

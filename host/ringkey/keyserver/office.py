@@ -49,7 +49,25 @@ class Office:
 
     def commands(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
         """Return what can be asked for: a name, and what does it with a request as a dict."""
-        return {"revoke": self.revoke, "rotate": self.rotate, "accept-clock": self.accept_clock}
+        return {
+            "revoke": self.revoke,
+            "rotate": self.rotate,
+            "accept-clock": self.accept_clock,
+            "generations": self.generations,
+        }
+
+    async def generations(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Return {"generations": [{"number", "cvm": hex, "begun", "until"}, …]}, oldest first.
+
+        begun, until: seconds since 1970; until None for the one that new keys come from.
+        """
+        suite = self._config.suite
+        return {
+            "generations": [
+                {"number": g.number, "cvm": g.check_value(suite).hex(), "begun": g.begun, "until": g.until}
+                for g in self._open().generations
+            ]
+        }
 
     async def revoke(self, request: dict[str, Any]) -> dict[str, Any]:
         """Revoke all keys that were issued so far and that (by, value) names.

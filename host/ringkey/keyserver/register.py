@@ -236,11 +236,11 @@ def changes_since(connection: sa.Connection, n: int, most: int) -> "list[tuple[i
 
 
 def keys(
-    connection: sa.Connection, where: "sa.ColumnElement[bool] | None" = None, most: int = -1
+    connection: sa.Connection, where: "sa.ColumnElement[bool] | None" = None, most: int = -1, skip: int = 0
 ) -> list[Key]:
-    """Return issued keys, newest first."""
+    """Return issued keys, newest first, `most` of them (-1: all) after the first `skip`."""
     why = sa.select(change.c.reason).where(change.c.n == issued.c.revoked).scalar_subquery()
-    query = sa.select(issued, why.label("why")).order_by(issued.c.n.desc()).limit(most)
+    query = sa.select(issued, why.label("why")).order_by(issued.c.n.desc()).limit(most).offset(skip)
     if where is not None:
         query = query.where(where)
     return [

@@ -27,7 +27,9 @@ _MAX_CONNECTIONS = 16
 _TIMEOUT = 10.0
 _CONTROL = "-control"
 
-Command = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any]]]
+Answer = dict[str, Any] | bytes
+"""What is sent as JSON, or the JSON itself."""
+Command = Callable[[dict[str, Any]], Answer | Awaitable[Answer]]
 
 
 class ControlServer:
@@ -65,7 +67,8 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with self._busy, asyncio.timeout(_TIMEOUT):
-                writer.write(json.dumps(await self._obey(await reader.readline())).encode())
+                answer = await self._obey(await reader.readline())
+                writer.write(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
                 await writer.drain()
         except (OSError, ValueError, TimeoutError):
             pass  # whoever asked has gone, or has sent over MAX_REQUEST octets
@@ -74,7 +77,7 @@ class ControlServer:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _obey(self, line: bytes) -> dict[str, Any]:
+    async def _obey(self, line: bytes) -> Answer:
         try:
             request = json.loads(line)
             command = self._commands.get(request["do"])
@@ -84,7 +87,7 @@ class ControlServer:
             return {"error": f"there are the commands {', '.join(self._commands)}"}
         try:
             answer = command(request)
-            return answer if isinstance(answer, dict) else await answer
+            return answer if isinstance(answer, dict | bytes) else await answer
         except UserError as error:
             return {"error": error.what, "next_step": error.next_step, "usage": error.usage}
 
@@ -108,6 +111,35 @@ def ask(run: Path, name: str, do: str, **arguments: object) -> dict[str, Any] | 
         answer = json.loads(data)
     except (OSError, ValueError):
         return None
+    return _answered(name, answer)
+
+
+async def inquire(run: Path, name: str, do: str, **arguments: object) -> dict[str, Any] | None:
+    """Do as `ask` does, without holding up the event loop."""
+    request = json.dumps({"do": do, **arguments}).encode() + b"\n"
+    if len(request) > MAX_REQUEST:
+        raise UserError(f"what the {name} is asked is over {MAX_REQUEST} octets long")
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            with runtime.socket_name(run, name + _CONTROL) as path:
+                reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(request)
+                await writer.drain()
+                data = bytearray()
+                while len(data) <= MAX_ANSWER and (more := await reader.read(65_536)):
+                    data += more
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+        answer = json.loads(data)
+    except (OSError, ValueError):
+        return None
+    return _answered(name, answer)
+
+
+def _answered(name: str, answer: object) -> dict[str, Any] | None:
     if not isinstance(answer, dict):
         return None
     if "error" in answer:

@@ -125,7 +125,9 @@ class WorkerPort(RasPort):
 
     async def start(self, host: str, port: int) -> None:
         """Begin to hear; the supervisor has opened the port."""
-        self._ear = Inlet(*self._service.sockets, self._datagram, self._odd, self._turn_over, self._service.deaf)
+        self._ear = Inlet(
+            *self._service.sockets, self._datagram, self._odd, self._turn_over, self._service.deaf
+        )
 
     def _odd(self, flag: int, data: bytes, source: Address) -> None:
         codec = self._service.codec

@@ -1,0 +1,4 @@
+"""What a person wants to know at a glance."""
+
+ACTIONS = ()
+QUERIES = ()

@@ -1,0 +1,193 @@
+"""What has become of each phone lately, and which have changed since somebody asked.
+
+Fed with the registrar's events, and with what the signalling channels do.  It costs a registration a few
+appends to lists of bounded length; words are only found when somebody asks.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from ras.message import GRQ
+
+from ringkey.gatekeeper import reasons
+from ringkey.gatekeeper.addresses import Address, place
+
+# Changes kept for who asks what is new: 16 s of 500 registrations a second; who is slower asks for all.
+MAX_CHANGES = 8192
+# Phones named in one answer: some 100 KiB, and 2 ms to put together; the rest is in the next.
+MAX_PHONES = 256
+# Entries of one phone's time line: three log-ins with everything that belongs to them.
+MAX_ENTRIES = 16
+# Time lines of extensions that have registered here, some 2 KB each when full; the one that nothing was
+# heard of for the longest goes.
+MAX_LINES = 20_000
+# The same of extensions that have not: strangers can name any.
+MAX_STRANGERS = 1024
+# Addresses that sent a GRQ, to know whose a message is that is dropped before its extension is known.
+MAX_SOURCES = 4096
+# Seconds that somebody may wait for news: less than a control connection lives (site/control.py).
+MAX_WAIT = 8.0
+
+_Entry = tuple[float, str, Any]
+"""(seconds since 1970, what, what more there is to say)."""
+
+
+class News:
+    """The news of one gatekeeper's run, which `stream` names.  n: number of the last change."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.stream = secrets.token_hex(8)
+        self.n = 0
+        self._clock = clock
+        self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number n
+        self._lines: OrderedDict[str, deque[_Entry]] = OrderedDict()
+        self._strangers: OrderedDict[str, deque[_Entry]] = OrderedDict()
+        self._ext_of: OrderedDict[Address, str] = OrderedDict()
+        self._waiting: asyncio.Event | None = None
+
+    def event(self, event: tuple[Any, ...]) -> None:
+        """Take in an event of `ras.registrar`."""
+        told = _TOLD.get(event[0])
+        if told is not None:
+            told(self, *event[1:])
+
+    def channel(self, ext: str, what: str, detail: str) -> None:
+        """Take in what a channel does: "channel-open" with its cipher, "channel-closed" with why."""
+        self._add(ext, what, detail)
+
+    def line(self, ext: str) -> list[dict[str, Any]]:
+        """Return an extension's time line, oldest first: at, what, words, mood ("plain", "good" or "bad")."""
+        found = self._lines.get(ext) or self._strangers.get(ext) or ()
+        return [_worded(entry) for entry in found]
+
+    async def since(self, n: int, stream: str, wait: float) -> tuple[int, list[str]] | None:
+        """Return (number, extensions) of what has changed after `n`, None where that is not known any more.
+
+        wait: seconds to wait for a change where there is none.
+        """
+        if n == self.n and stream == self.stream and wait > 0:
+            waiting = self._waiting = self._waiting or asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(wait, MAX_WAIT)):
+                    await waiting.wait()
+        missed = self.n - n
+        if stream != self.stream or not 0 <= missed <= len(self._changes):
+            return None
+        found: dict[str, None] = {}
+        first = len(self._changes) - missed
+        for ext in islice(self._changes, first, None):
+            found[ext] = None
+            n += 1
+            if len(found) == MAX_PHONES:
+                break
+        return n, list(found)
+
+    # -- the registrar's events, by name
+
+    def _request(self, source: Address, ext: str) -> None:
+        _put(self._ext_of, source, ext, MAX_SOURCES)
+        self._add(ext, "request", source)
+
+    def _lookup(self, _ticket: int, ext: str, _g: bytes, suite: str, kind: str, *_more: object) -> None:
+        if kind == GRQ:
+            self._add(ext, "compared", suite)
+
+    def _confirmed(self, _source: Address, ext: str) -> None:
+        self._add(ext, "confirmed", None)
+
+    def _refused(self, source: Address, ext: str, code: int) -> None:
+        self._add(ext, "refused", (code, source))
+
+    def _registered(self, held: Any, old: Any) -> None:
+        entries = self._strangers.pop(held.ext, None)
+        if entries is not None and held.ext not in self._lines:
+            _put(self._lines, held.ext, entries, MAX_LINES)
+        self._add(held.ext, "registered", (held.source, None if old is None else old.source))
+
+    def _ended(self, held: Any, reason: str) -> None:
+        self._add(held.ext, "ended", reason)
+
+    def _dropped(self, source: Address, reason: str) -> None:
+        ext = self._ext_of.get(source)
+        if ext is not None:
+            self._add(ext, "dropped", reason)
+
+    def _add(self, ext: str, what: str, detail: Any) -> None:
+        entries = self._lines.get(ext)
+        if entries is not None:
+            self._lines.move_to_end(ext)
+        else:
+            entries = self._strangers.get(ext)
+            if entries is None:
+                entries = deque(maxlen=MAX_ENTRIES)
+                known = what in ("registered", "ended")
+                table, most = (self._lines, MAX_LINES) if known else (self._strangers, MAX_STRANGERS)
+                _put(table, ext, entries, most)
+        entries.append((self._clock(), what, detail))
+        if what in _CHANGE:
+            self._changes.append(ext)
+            self.n += 1
+            if self._waiting is not None:
+                self._waiting.set()
+                self._waiting = None
+
+
+# What others hear of at once.  The steps in between are read by who looks at that phone.
+_CHANGE = frozenset({"refused", "registered", "ended", "dropped", "channel-open", "channel-closed"})
+_TOLD: dict[str, Callable[..., None]] = {
+    name: getattr(News, f"_{name}")
+    for name in ("request", "lookup", "confirmed", "refused", "registered", "ended", "dropped")
+}
+_ENDS = {
+    "ttlExpired": "its time was over: the phone was not heard of again",
+    "reregistered": "the phone registered anew",
+    "logged out": "the user logged out",
+    "securityDenial": "ended here: its key, PIN or extension is no longer good",
+    "reregistrationRequired": "ended here: the phone shall register anew",
+    "undefinedReason": "ended here, or another phone registered the extension",
+}
+
+
+def _worded(entry: _Entry) -> dict[str, Any]:
+    at, what, detail = entry
+    mood = "plain"
+    if what == "request":
+        words = f"GRQ received from {place(detail)}"
+    elif what == "compared":
+        words = f"check value compared: the same; suite {detail}"
+    elif what == "confirmed":
+        words = "GCF sent"
+    elif what == "refused":
+        code, source = detail
+        words, mood = f"refused ({place(source)}): {reasons.words(reasons.of_code(code))}", "bad"
+    elif what == "registered":
+        source, old = detail
+        words, mood = f"RCF sent: registered at {place(source)}", "good"
+        if old is not None and old != source:
+            words += f", instead of {place(old)}"
+    elif what == "ended":
+        words, mood = f"registration ended: {_ENDS.get(detail, detail)}", "plain"
+    elif what == "dropped":
+        kind = reasons.kind_of_text(detail)
+        words, mood = (
+            f"{kind + ' ' if kind else ''}not answered: {reasons.words(reasons.of_text(detail))}",
+            "bad",
+        )
+    elif what == "channel-open":
+        words, mood = f"signalling channel open ({detail})", "good"
+    else:
+        words = f"signalling channel closed: {detail}"
+    return {"at": round(at, 3), "what": what, "words": words, "mood": mood}
+
+
+def _put(table: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > most:
+        table.popitem(last=False)
