@@ -11,6 +11,11 @@ MODULES = (
     "ringkey.administration.extensions",
     "ringkey.administration.keys",
     "ringkey.administration.enrolment",
+    "ringkey.administration.certificates",
+    "ringkey.administration.files",
+    "ringkey.administration.labels",
+    "ringkey.administration.audit",
+    "ringkey.administration.settings",
     "ringkey.administration.accounts.actions",
 )
 

@@ -27,6 +27,8 @@ LOOK = 1.0
 PATIENCE = 8.0
 # Changes that a listener may be behind: what a site's phones cause in a minute after a power cut.
 MAX_BEHIND = 5000
+# Extensions that fail: what the gatekeeper keeps of them (gatekeeper/observed.py).
+MAX_FAILING = 256
 
 Change = dict[str, Any]
 Row = dict[str, Any]
@@ -121,13 +123,13 @@ class Live:
     # -- registrations
 
     async def _follow(self) -> None:
-        stream, n = "", 0
+        mark = ""
         while True:
             try:
                 if self.following:
-                    news = await self._ask("events", since=n, stream=stream, wait=PATIENCE)
+                    news = await self._ask("events", mark=mark, wait=PATIENCE)
                     if news is not None and not news["gap"]:
-                        n = news["n"]
+                        mark = news["mark"]
                         self._heard(news["phones"])
                         continue
                     self._lost(gone=news is None)
@@ -135,7 +137,7 @@ class Live:
                 if found is None:
                     await asyncio.sleep(LOOK)
                     continue
-                stream, n = found["stream"], found["n"]
+                mark = found["mark"]
                 self.registrations = {one["ext"]: one for one in found["registrations"]}
                 self.failing = {one["ext"]: one for one in found["failing"]}
                 self.following = True
@@ -161,6 +163,8 @@ class Live:
                 else:
                     table[ext] = phone[name]
             self._tell({"kind": "phone", "ext": ext})
+        while len(self.failing) > MAX_FAILING:  # the gatekeeper forgets them too, and says nothing of it
+            del self.failing[min(self.failing, key=lambda ext: float(self.failing[ext]["at"]))]
 
     # -- figures
 

@@ -47,7 +47,7 @@ class Record:
         self._ours = threading.Lock()
         self._second, self._refusals, self._left_out = 0, 0, 0
 
-    async def write(self, author: Author, what: str, **fields: object) -> int:
+    async def write(self, author: Author, what: str, /, **fields: object) -> int:
         """Put a line on record, with its author; returns its number.  Raises Unrecorded."""
         entry: Line = {
             "what": what,
@@ -59,7 +59,7 @@ class Record:
         }
         return await asyncio.to_thread(self._write, entry)
 
-    async def refused(self, author: Author, action: str, reason: str, **fields: object) -> None:
+    async def refused(self, author: Author, action: str, reason: str, /, **fields: object) -> None:
         """Note what was refused, as long as there are not too many a second; a failure is only logged."""
         second = int(time.monotonic())
         if second != self._second:

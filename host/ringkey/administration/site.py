@@ -89,7 +89,7 @@ class Administration:
             accounts, self._accounts = self._accounts, None
             accounts.close()
 
-    async def do(self, author: Author, name: str, **values: object) -> dict[str, Any]:
+    async def do(self, author: Author, name: str, /, **values: object) -> dict[str, Any]:
         """Carry out an action, and put it on record; returns its result.
 
         Raises Forbidden, Unknown, BadValue or another UserError: it was not done then, and is on record.
@@ -112,7 +112,7 @@ class Administration:
         self.live.did(action.name, good)
         return result
 
-    async def ask(self, author: Author, name: str, **values: object) -> dict[str, Any]:
+    async def ask(self, author: Author, name: str, /, **values: object) -> dict[str, Any]:
         """Answer a query; raises as `do`.  Only refusals are on record."""
         query = catalogue.queries().get(name)
         if query is None:
@@ -120,7 +120,7 @@ class Administration:
         good = await self._admitted(author, query, values)
         return await query.does(self, author, **good)
 
-    async def note(self, author: Author, what: str, outcome: str, **fields: object) -> None:
+    async def note(self, author: Author, what: str, outcome: str, /, **fields: object) -> None:
         """Put on record what is no action: "log-in", "log-out", a request that was refused.
 
         outcome: "done" or "refused" (of which too many a second are only counted); texts are cut.  Where the
@@ -135,7 +135,7 @@ class Administration:
 
     # -- for the entries of the table
 
-    async def control(self, server: str, do: str, **arguments: object) -> dict[str, Any] | None:
+    async def control(self, server: str, do: str, /, **arguments: object) -> dict[str, Any] | None:
         """Ask a running service over its control socket, None where it does not run; raises UserError."""
         if not self.site.run.is_dir():
             return None
@@ -171,7 +171,7 @@ class Administration:
                 await self.record.refused(author, entry.name, error.what)
             raise
 
-    async def _note(self, author: Author, what: str, **fields: object) -> None:
+    async def _note(self, author: Author, what: str, /, **fields: object) -> None:
         try:
             await self.record.write(author, what, **fields)
         except UserError as error:

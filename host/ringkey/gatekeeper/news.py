@@ -34,18 +34,21 @@ MAX_SOURCES = 4096
 # Seconds that somebody may wait for news: less than a control connection lives (site/control.py).
 MAX_WAIT = 8.0
 
+# Digits of a number of changes: more than any run lives to see.
+_DIGITS = 18
+
 _Entry = tuple[float, str, Any]
 """(seconds since 1970, what, what more there is to say)."""
 
 
 class News:
-    """The news of one gatekeeper's run, which `stream` names.  n: number of the last change."""
+    """The news of one gatekeeper's run."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.stream = secrets.token_hex(8)
-        self.n = 0
+        self._run = secrets.token_hex(8)
+        self._n = 0  # of the last change
         self._clock = clock
-        self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number n
+        self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number _n
         self._lines: OrderedDict[str, deque[_Entry]] = OrderedDict()
         self._strangers: OrderedDict[str, deque[_Entry]] = OrderedDict()
         self._ext_of: OrderedDict[Address, str] = OrderedDict()
@@ -66,18 +69,27 @@ class News:
         found = self._lines.get(ext) or self._strangers.get(ext) or ()
         return [_worded(entry) for entry in found]
 
-    async def since(self, n: int, stream: str, wait: float) -> tuple[int, list[str]] | None:
-        """Return (number, extensions) of what has changed after `n`, None where that is not known any more.
+    @property
+    def mark(self) -> str:
+        """How far the news are: a text for `since`, which only this run understands."""
+        return f"{self._run}:{self._n}"
+
+    async def since(self, mark: str, wait: float) -> tuple[str, list[str]] | None:
+        """Return (mark, extensions) of what has changed after `mark`, None where that is not known any more.
 
         wait: seconds to wait for a change where there is none.
         """
-        if n == self.n and stream == self.stream and wait > 0:
+        run, _, text = mark.partition(":")
+        if run != self._run or not text.isdecimal() or len(text) > _DIGITS:
+            return None
+        n = int(text)
+        if n == self._n and wait > 0:
             waiting = self._waiting = self._waiting or asyncio.Event()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(wait, MAX_WAIT)):
                     await waiting.wait()
-        missed = self.n - n
-        if stream != self.stream or not 0 <= missed <= len(self._changes):
+        missed = self._n - n
+        if not 0 <= missed <= len(self._changes):
             return None
         found: dict[str, None] = {}
         first = len(self._changes) - missed
@@ -86,7 +98,7 @@ class News:
             n += 1
             if len(found) == MAX_PHONES:
                 break
-        return n, list(found)
+        return f"{run}:{n}", list(found)
 
     # -- the registrar's events, by name
 
@@ -132,7 +144,7 @@ class News:
         entries.append((self._clock(), what, detail))
         if what in _CHANGE:
             self._changes.append(ext)
-            self.n += 1
+            self._n += 1
             if self._waiting is not None:
                 self._waiting.set()
                 self._waiting = None

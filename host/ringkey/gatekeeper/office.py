@@ -42,6 +42,9 @@ class Parts(Protocol):
     async def end(self, ext: str, reason: str) -> bool:
         """End a registration; tell whether there was one, once a restart would not undo it."""
 
+    def apply_settings(self) -> list[str]:
+        """Take what may change at any time from the configuration as it is on disk now; return the names."""
+
 
 class Office:
     """One gatekeeper's."""
@@ -60,17 +63,18 @@ class Office:
             "refresh": self.refresh,
             "end": self.end,
             "figures": lambda _request: self._parts.figures(),
+            "settings": lambda _request: {"applied": self._parts.apply_settings()},
         }
 
     async def registrations(self, request: dict[str, Any]) -> bytes:
-        """Return all registrations: {"stream", "n", "registrations": […], "failing": […] or None}.
+        """Return all registrations: {"mark", "registrations": […], "failing": […] or None}.
 
-        request: failing (a flag: wanted too).  n: what has changed after it, `events` tells.
+        request: failing (a flag: wanted too).  mark: what has changed after it, `events` tells.
         """
         failing = (
             [self._failing(one) for one in self._observed.failing(None)] if request.get("failing") else None
         )
-        head = {"stream": self._news.stream, "n": self._news.n, "failing": failing}
+        head = {"mark": self._news.mark, "failing": failing}
         pieces = [json.dumps(head)[:-1].encode(), b', "registrations": [']
         held, first = self._held(), True
         for begin in range(0, len(held), PIECE):
@@ -83,24 +87,19 @@ class Office:
         return b"".join((*pieces, b"]}"))
 
     async def events(self, request: dict[str, Any]) -> Row:
-        """Return what has changed: {"stream", "n", "gap", "phones": [{"ext", "registered", "failing"}, …]}.
+        """Return what has changed: {"mark", "gap", "phones": [{"ext", "registered", "failing"}, …]}.
 
-        request: since, stream (n and stream of the answer before), wait (seconds, where nothing is new).
+        request: mark (of the answer before), wait (seconds, where nothing is new).
         gap: what has changed is not known any more; ask for all registrations.
         """
-        since, stream, wait = request.get("since"), request.get("stream"), request.get("wait", 0)
-        if not isinstance(since, int) or not isinstance(stream, str) or not isinstance(wait, int | float):
-            raise UserError("since, stream and wait are wanted")
-        found = await self._news.since(since, stream, min(max(0.0, float(wait)), MAX_WAIT))
+        mark, wait = request.get("mark"), request.get("wait", 0)
+        if not isinstance(mark, str) or not isinstance(wait, int | float):
+            raise UserError("mark and wait are wanted")
+        found = await self._news.since(mark, min(max(0.0, float(wait)), MAX_WAIT))
         if found is None:
-            return {"stream": self._news.stream, "n": self._news.n, "gap": True, "phones": []}
-        n, exts = found
-        return {
-            "stream": self._news.stream,
-            "n": n,
-            "gap": False,
-            "phones": [self._phone(ext) for ext in exts],
-        }
+            return {"mark": self._news.mark, "gap": True, "phones": []}
+        mark, exts = found
+        return {"mark": mark, "gap": False, "phones": [self._phone(ext) for ext in exts]}
 
     def phone(self, request: dict[str, Any]) -> Row:
         """Return one phone, as `events` has it, with its time line."""

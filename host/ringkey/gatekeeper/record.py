@@ -32,7 +32,7 @@ class Budget:
 
     def __init__(self, lines: int = MAX_LINES, whom: str = "strangers") -> None:
         self._log = log.get("ringkey.gatekeeper")
-        self._most = lines
+        self.most = lines
         self._whom = whom
         self._second = 0
         self._lines = 0
@@ -40,7 +40,7 @@ class Budget:
     def allows(self) -> bool:
         """Tell whether one more line may be written now, and count it."""
         second = int(time.monotonic())
-        most = self._most
+        most = self.most
         if second != self._second:
             if self._lines > most:
                 self._log.warning("lines_left_out", lines=self._lines - most, about=self._whom)
@@ -60,6 +60,10 @@ class Record:
         self.budget = Budget(lines)
         self._phones = Budget(_PHONES * lines, "phones")
         self.counts: dict[str, int] = {}
+
+    def limit(self, lines: int) -> None:
+        """Let so many lines a second be written from now on."""
+        self.budget.most, self._phones.most = lines, _PHONES * lines
 
     def event(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:
         """Log one event of `ras.registrar`; check_values: the CVm in force here."""

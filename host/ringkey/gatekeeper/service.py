@@ -39,7 +39,7 @@ from ringkey.gatekeeper.state.restore import Keys
 from ringkey.gatekeeper.state.usable import usable
 from ringkey.gatekeeper.workers import layout
 from ringkey.site import certificates
-from ringkey.site.config import GatekeeperConfig, Site, resolve_url
+from ringkey.site.config import GatekeeperConfig, Site, load, resolve_url
 from ringkey.site.control import Command, ControlServer
 from ringkey.site.keyserver_tables import AdminConfig
 
@@ -48,6 +48,8 @@ from ringkey.site.keyserver_tables import AdminConfig
 FIRST_STATUS = 2.0
 # Seconds that a read may wait for the directory: all phones wait with it.
 PATIENCE = 1.0
+# What of [gatekeeper] holds at once when it is changed in ringkey.toml, for whoever comes from then on.
+LIVE_SETTINGS = ("time_to_live", "max_registrations", "icv_from_kg", "log_lines")
 
 
 class GatekeeperService:
@@ -62,6 +64,7 @@ class GatekeeperService:
         self._directory: Directory | None = None
         self._state: State | None = None
         self._lookups: Lookups | None = None
+        self._settings: Settings | None = None
         self._registrar: Registrar | None = None
         self._keys: KeyClient | None = None
         self._ras: RasPort | None = None
@@ -180,6 +183,7 @@ class GatekeeperService:
             icv_from_kg=config.icv_from_kg,
             most=config.max_registrations,
         )
+        self._settings = settings
         self._registrar = self._make_registrar(settings)
         self._put_back(self._state, self._registrar, self._directory, self._keys)
         # From here on the channels of registrations that are there again may be opened.
@@ -217,6 +221,9 @@ class GatekeeperService:
         self._control = control
         # There may have been more of them, each with a file of its own.
         await asyncio.get_running_loop().run_in_executor(None, layout.settle, self._config, 1)
+
+    def _on_disk(self) -> GatekeeperConfig:
+        return load(self._site).need_gatekeeper()
 
     def _make_registrar(self, settings: Settings) -> Registrar:
         return Registrar(settings, secrets.token_bytes, HostCodec())
@@ -348,6 +355,18 @@ class GatekeeperService:
                 "cvm": [value.hex() for value in self._check_values],
             },
         }
+
+    def apply_settings(self) -> list[str]:
+        """Take what may change at any time from `ringkey.toml` as it is now; raises UserError."""
+        config = self._on_disk()
+        if self._settings is None:
+            return []
+        self._settings.time_to_live = config.time_to_live
+        self._settings.most = config.max_registrations
+        self._settings.icv_from_kg = config.icv_from_kg
+        self._record.limit(config.log_lines)
+        self._log.info("settings_taken", names=list(LIVE_SETTINGS))
+        return list(LIVE_SETTINGS)
 
     async def end(self, ext: str, reason: str) -> bool:
         """End a registration; tell whether there was one, once a restart does not undo it."""

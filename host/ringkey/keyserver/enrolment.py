@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,13 @@ class Enrolment:
         self._of_extension_everywhere = Limit(EVERYWHERE * config.per_extension, 3600.0)
         self._listed = Listed()
         self._listed_version: tuple[int, ...] | None = None
+
+    def apply(self, config: EnrolmentConfig) -> None:
+        """Go by another configuration from now on; where window and list are kept stays."""
+        self._config = replace(config, directory=self._config.directory)
+        self._of_source.set(config.per_source)
+        self._of_extension.set(config.per_extension)
+        self._of_extension_everywhere.set(EVERYWHERE * config.per_extension)
 
     @property
     def policy(self) -> str:

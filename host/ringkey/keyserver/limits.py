@@ -23,6 +23,10 @@ class Limit:
     def __len__(self) -> int:
         return len(self._until)
 
+    def set(self, count: int) -> None:
+        """Let `count` through from now on; what was used stays used."""
+        self._count = count
+
     def wait(self, key: object, now: float) -> float:
         """Return the seconds that `key` has to wait, 0 where it may now; nothing is taken."""
         if not self._count:

@@ -11,6 +11,7 @@ from ringkey.keyserver.agent import Agent, derive, open_agent
 from ringkey.keyserver.books import Unrecorded
 from ringkey.keyserver.changes import Changes
 from ringkey.keyserver.desk import Desk
+from ringkey.keyserver.enrolment import Enrolment
 from ringkey.keyserver.files import FileService
 from ringkey.keyserver.keyring import Keyring
 from ringkey.keyserver.ledger import Ledger
@@ -20,7 +21,7 @@ from ringkey.keyserver.sealing import AskPassphrase, Seal
 from ringkey.keyserver.serving import Context, Listener, server_context
 from ringkey.keyserver.uploads import open_uploads
 from ringkey.site import certificates, files
-from ringkey.site.config import KeyServerConfig, Site
+from ringkey.site.config import KeyServerConfig, Site, load
 from ringkey.site.control import ControlServer
 
 # Seconds without a request.  A phone asks once; a gatekeeper keeps its connection, and asks for
@@ -31,6 +32,8 @@ GATEKEEPER_IDLE = 300.0
 # how soon gatekeepers hear of one that has ended, or of what could not be put on record before.
 _LOOK = 60.0
 _SOON = 0.2
+# What of [keyserver] holds at once when it is changed in ringkey.toml.
+LIVE_SETTINGS = ("enrolment.policy", "enrolment.per_source", "enrolment.per_extension")
 
 _log = log.get("ringkey.keyserver")
 
@@ -54,6 +57,7 @@ class KeyServerService:
         self._rotated = asyncio.Event()
         self._listeners: dict[str, Listener] = {}
         self._admin: Admin | None = None
+        self._enrolment: Enrolment | None = None
 
     async def start(self) -> None:
         """Open seed, counter and record, and listen; raises UserError, and then nothing is left running."""
@@ -73,14 +77,15 @@ class KeyServerService:
         agent.clock = ledger.now
         self._changes = changes = Changes(ledger)
         changes.begin()
-        self._control = control = ControlServer(
-            self._site.run, "keyserver", self._office(ring.seal, agent, ledger).commands()
-        )
+        commands = self._office(ring.seal, agent, ledger).commands()
+        commands["settings"] = lambda _request: {"applied": self._apply_settings()}
+        self._control = control = ControlServer(self._site.run, "keyserver", commands)
         await control.start()
         ledger.note("started", server_id=agent.server_id.hex(), cvm=agent.cvm.hex())
         self._watching.append(asyncio.create_task(self._watch(agent, ledger), name="generations"))
         desk = Desk(agent, ledger, config.scopes)
         files_service = FileService(config, self._site, desk)
+        self._enrolment = files_service.enrolment
         advanced = AdvancedService(desk, changes, config.scopes, open_uploads(config.uploads))
         metrics = Metrics()
         self.ports["files"] = await self._listen(
@@ -187,6 +192,15 @@ class KeyServerService:
             if name in self._listeners:
                 self._listeners[name].renew(context)
         certificates.warn((self._config.certificate,), self._config.client_ca, _log)
+
+    def _apply_settings(self) -> list[str]:
+        """Take what may change at any time from `ringkey.toml` as it is now; raises UserError."""
+        config = load(self._site).need_keyserver()
+        if self._enrolment is None:
+            return []
+        self._enrolment.apply(config.enrolment)
+        _log.info("settings_taken", names=list(LIVE_SETTINGS))
+        return list(LIVE_SETTINGS)
 
     def _contexts(self) -> tuple[Context, Context]:
         """Return the TLS contexts for phones and for gatekeepers; raises UserError."""

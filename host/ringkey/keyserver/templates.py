@@ -135,6 +135,18 @@ class Templates:
         return "".join(out).encode()
 
 
+def check(text: str) -> str | None:
+    """Return why a text is no template, None where it is one; what it needs to be filled shows when it is."""
+    if len(text) > MAX_TEMPLATE:
+        return f"over {MAX_TEMPLATE} characters"
+    try:
+        ImmutableSandboxedEnvironment(autoescape=False).parse(text)
+    except TemplateError as e:
+        line = getattr(e, "lineno", None)
+        return str(e) if line is None else f"line {line}: {e}"
+    return None
+
+
 class _Loader(BaseLoader):
     """Templates from a Tree: what cannot be a file for phones cannot be included either."""
 

@@ -189,8 +189,13 @@ def load(site: Site) -> Config:
     path = site.config_file
     if not path.exists():
         raise UserError(f"there is no site in {site.root} (no {FILE})", f"ringkey init {site.root}")
+    return parse(path, files.read(path, "configuration"))
+
+
+def parse(path: Path, text: bytes) -> Config:
+    """Return what the text of a `ringkey.toml` at `path` says; raises UserError as `load`."""
     try:
-        content = tomllib.loads(files.read(path, "configuration").decode())
+        content = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise UserError(f"{path}: {e}", f"{os.environ.get('EDITOR', 'nano')} {path}") from None
     top = Table(path, "", content)

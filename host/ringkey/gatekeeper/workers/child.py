@@ -16,6 +16,7 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper.workers.lane import Lane
 from ringkey.gatekeeper.workers.talk import Line, Talk
 from ringkey.gatekeeper.workers.worker import Part
+from ringkey.site.control import Answer
 
 # Seconds before a worker is started again that has not lived for LIVED: the first time, and at most.
 PAUSE_FIRST = 0.5
@@ -108,8 +109,11 @@ class Child:
         if self._talk is not None:
             self._talk.news(**line)
 
-    async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return its answer to a command; raises UserError for what it says, and where it is away."""
+    async def ask(self, request: dict[str, Any]) -> Answer:
+        """Return its answer to a command; raises UserError for what it says, and where it is away.
+
+        Whoever no longer wants it cancels.
+        """
         away = UserError(f"worker {self.part.shard} of the gatekeeper is away", "ringkey status")
         if self._talk is None or not self.there:
             raise away
@@ -123,12 +127,15 @@ class Child:
                 line = await answer
         except (TimeoutError, ConnectionError):
             raise away from None
+        except asyncio.CancelledError:
+            self.say(never_mind=number)
+            raise
         finally:
             self._asked.pop(number, None)
         if "error" in line:
             what, next_step, usage = line["error"]
             raise UserError(what, next_step, usage=usage)
-        found: dict[str, Any] = line["of"]
+        found: Answer = line["of"]
         return found
 
     async def _live(self) -> None:

@@ -1,5 +1,6 @@
 """One view of several workers: what each has answered, as if one gatekeeper had."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -88,6 +89,50 @@ def both_figures(answers: list[Answer], at: float, up: float) -> Answer:
             "cvm": max((one["cvm"] for one in servers), key=len),
         },
     }
+
+
+# Marks of all workers, in the order of their numbers; to whoever asks it is one text.
+_BETWEEN = ","
+# Where `Office.registrations` begins the rows.  Within a text of JSON no quotation mark is without a
+# backslash before it, so nothing that is told of can look like it.
+_ROWS = b', "registrations": ['
+
+
+def registrations(answers: list[bytes]) -> bytes:
+    """Return all registrations, as JSON: rows are put together without being taken apart."""
+    heads, all_rows = [], []
+    for one in answers:
+        head, _, rows = one.partition(_ROWS)
+        heads.append(json.loads(head + b"}"))
+        all_rows.append(rows.removesuffix(b"]}"))
+    failing = [one["failing"] for one in heads if one["failing"] is not None]
+    head = {
+        "mark": _BETWEEN.join(one["mark"] for one in heads),
+        "failing": [row for rows in failing for row in rows] if failing else None,
+    }
+    return json.dumps(head)[:-1].encode() + _ROWS + b", ".join(filter(None, all_rows)) + b"]}"
+
+
+def event_requests(request: Answer, shards: int) -> list[Answer]:
+    """Return what each worker is to be asked for: what is new after its own part of the mark."""
+    mark = request.get("mark")
+    marks = mark.split(_BETWEEN) if isinstance(mark, str) else []
+    if len(marks) != shards:
+        marks = [""] * shards  # of other times: each says that there is a gap
+    return [{**request, "mark": one} for one in marks]
+
+
+def is_news(answers: dict[int, Answer]) -> bool:
+    """Tell whether one of the workers, by number, has anything new."""
+    return any(one["gap"] or one["phones"] for one in answers.values())
+
+
+def events(requests: list[Answer], answers: dict[int, Answer]) -> Answer:
+    """Return what is new; of workers that have not answered the mark stays where it was."""
+    marks = [answers[n]["mark"] if n in answers else one["mark"] for n, one in enumerate(requests)]
+    gap = any(one["gap"] for one in answers.values())
+    phones = [phone for one in answers.values() for phone in one["phones"]]
+    return {"mark": _BETWEEN.join(marks), "gap": gap, "phones": [] if gap else phones}
 
 
 def _worst(texts: list[str], good: str) -> str:

@@ -44,10 +44,8 @@ def key_of(message: Message) -> Key | None:
     if isinstance(message, Shaped):
         return _key_of_shaped(message)
     kind, value = message.kind, message.value
-    if kind == GRQ:
-        return _extension(value.get("endpointAlias", ()))
-    if kind == RRQ and not value.get("keepAlive"):
-        return _extension(value.get("terminalAlias", ()))
+    if kind == GRQ or (kind == RRQ and not value.get("keepAlive")):
+        return _extension(value.get("endpointAlias" if kind == GRQ else "terminalAlias", ()))
     if kind in (RRQ, URQ):
         identifier = value.get("endpointIdentifier")
         return None if identifier is None else (IDENTIFIER, identifier)

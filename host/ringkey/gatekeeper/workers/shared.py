@@ -153,6 +153,12 @@ class Shared:
         self._settings, self._most = settings, settings.most
         settings.throttle, settings.noise = self._throttle, self._noise
 
+    def limit(self, most: int) -> None:
+        """Let all workers together hold so many registrations."""
+        self._most = most
+        if self._settings is not None:
+            self._settings.most = max(0, most - sum(self._others.values()))
+
     def close(self) -> None:
         """Tell nothing more."""
         if self._timer is not None:
@@ -187,7 +193,7 @@ class Shared:
             self._throttle.catch_up(host, tuple(entry))
         if "held" in line:
             self._others[line["from"]] = line["held"]
-            self._settings.most = max(0, self._most - sum(self._others.values()))
+            self.limit(self._most)
 
     def _tell_sums(self) -> None:
         self._timer = None

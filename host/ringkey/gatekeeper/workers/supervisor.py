@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from ringkey.gatekeeper.workers.finder import Finder
 from ringkey.gatekeeper.workers.lane import SORTED, UNSHAPED, UNSORTED, pack
 from ringkey.gatekeeper.workers.shards import EXT
 from ringkey.gatekeeper.workers.talk import Line
-from ringkey.gatekeeper.workers.worker import Part
+from ringkey.gatekeeper.workers.worker import Part, own
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site
-from ringkey.site.control import Command, ControlServer
+from ringkey.site.control import Answer, Command, ControlServer
 from ringkey.site.keyserver_tables import AdminConfig
 
 # What /readyz tells of: a worker's checks (metrics.checks), by name.
@@ -91,7 +90,7 @@ class WorkersService:
 
     async def status(self) -> dict[str, Any]:
         """Return what `ringkey status` shows; no secret is in it."""
-        answers = await self._ask_all({"do": "status"})
+        answers = await self._ask_there("status")
         there = sum(child.there for child in self._children)
         found = merge.statuses(answers) if answers else {}
         found["workers"] = f"{there} of {self._shards}"
@@ -152,20 +151,8 @@ class WorkersService:
 
     def _part(self, shard: int) -> Part:
         """Return what worker `shard` is: the site's configuration, less what is the supervisor's."""
-        config, shards = self._config, self._shards
-
-        def own(port: int) -> int:
-            return port + shard if port else 0
-
-        mine = replace(
-            config,
-            multicast=False,
-            signalling_port=own(config.signalling_port),
-            advertise_signalling_port=own(config.advertise_signalling_port),
-            state=layout.file_of(config.state, shard, shards),
-            log_lines=-(-config.log_lines // shards),
-        )
-        return Part(mine, self._site, shard, shards, 0, self._form, self._file)
+        mine = own(self._config, shard, self._shards)
+        return Part(mine, self._site, shard, self._shards, 0, self._form, self._file)
 
     # Datagrams
 
@@ -217,7 +204,7 @@ class WorkersService:
 
     # Commands
 
-    async def _do(self, do: str, request: dict[str, Any]) -> dict[str, Any]:
+    async def _do(self, do: str, request: dict[str, Any]) -> Answer:
         """Answer a command of the control socket: the extension's worker, or all of them as one."""
         if isinstance(request.get("ext"), str):
             try:
@@ -225,21 +212,57 @@ class WorkersService:
             except ValueError:
                 shard = 0  # no extension: any worker may say so
             return await self._children[shard].ask(request)
-        answers = await self._ask_all(request, whole=True)
+        if do == "events":
+            return await self._events(request)
+        answers = await asyncio.gather(*(child.ask(request) for child in self._children))
+        if do == "registrations":
+            return merge.registrations([one for one in answers if isinstance(one, bytes)])
+        found = [one for one in answers if isinstance(one, dict)]
         if do == "figures":
-            return merge.both_figures(answers, time.monotonic(), time.monotonic() - self._began)
-        found: dict[str, Any] = merge.together(answers)
+            return merge.both_figures(found, time.monotonic(), time.monotonic() - self._began)
+        if do == "settings":
+            return found[0]
+        merged: dict[str, Any] = merge.together(found)
+        return merged
+
+    async def _events(self, request: dict[str, Any]) -> Answer:
+        """Answer with what is new at any worker; wait for the first of them where nothing is."""
+        requests = merge.event_requests(request, self._shards)
+        found = await self._news({number: {**one, "wait": 0} for number, one in enumerate(requests)})
+        if not merge.is_news(found) and request.get("wait"):
+            found = await self._news(dict(enumerate(requests)))
+        return merge.events(requests, found)
+
+    async def _news(self, requests: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Ask workers for events, and return the answers by number that are there once one has news."""
+        asking = {
+            asyncio.create_task(self._children[number].ask(one), name="events"): number
+            for number, one in requests.items()
+        }
+        found: dict[int, dict[str, Any]] = {}
+        try:
+            left = set(asking)
+            while left and not merge.is_news(found):
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    answer = one.result()
+                    if isinstance(answer, dict):
+                        found[asking[one]] = answer
+        finally:
+            for one in asking:
+                one.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
         return found
 
-    async def _ask_all(self, request: dict[str, Any], *, whole: bool = False) -> list[dict[str, Any]]:
-        """Return the answers of all workers that are there; whole: raise UserError where one is away."""
-        children = [child for child in self._children if whole or child.there]
-        answers = await asyncio.gather(*(child.ask(request) for child in children), return_exceptions=True)
-        wrong = [one for one in answers if isinstance(one, BaseException)]
-        for one in wrong:
-            if whole or not isinstance(one, UserError):
+    async def _ask_there(self, do: str) -> list[dict[str, Any]]:
+        """Return the answers of all workers that are there."""
+        answers = await asyncio.gather(
+            *(child.ask({"do": do}) for child in self._children if child.there), return_exceptions=True
+        )
+        for one in answers:
+            if isinstance(one, BaseException) and not isinstance(one, UserError):
                 raise one
-        return [one for one in answers if not isinstance(one, BaseException)]
+        return [one for one in answers if isinstance(one, dict)]
 
     # The admin port
 
@@ -262,10 +285,10 @@ class WorkersService:
 
     async def _refresh(self) -> None:
         """Ask the workers for what the admin port is about to tell."""
-        found = await self._ask_all({"do": "metrics"})
+        found = await self._ask_there("metrics")
         self._metrics.families = [one["metrics"] for one in found]
         problems: dict[str, str] = {}
-        for one in reversed(await self._ask_all({"do": "problems"})):
+        for one in reversed(await self._ask_there("problems")):
             problems.update(one["problems"])
         away = [str(child.part.shard) for child in self._children if not child.there]
         if away:

@@ -15,6 +15,8 @@ from ringkey.site.control import MAX_ANSWER
 # Octets that the other end has not read yet, beyond which news are not told: it hangs, or has gone.
 # Answers and orders are few, and always go.
 MAX_UNREAD = 4 << 20
+# The first octet of an answer that stays as it is; other lines begin with a brace.
+_WHOLE = ord("=")
 Line = dict[str, Any]
 
 
@@ -45,6 +47,11 @@ class Talk:
         else:
             self.say(**line)
 
+    def hand_over(self, number: int, answer: bytes) -> None:
+        """Send the answer to question `number`, JSON on one line, which neither end takes apart."""
+        if not self._writer.is_closing():
+            self._writer.write(b"%c%d %b\n" % (_WHOLE, number, answer))
+
     async def hear(self) -> Line | None:
         """Return the next line, None at the end."""
         try:
@@ -53,6 +60,9 @@ class Talk:
             return None
         if not octets.endswith(b"\n"):
             return None  # cut off: the other end was killed
+        if octets[0] == _WHOLE:
+            number, _, answer = octets[1:-1].partition(b" ")
+            return {"did": int(number), "of": answer}
         found: Line = json.loads(octets)
         return found
 

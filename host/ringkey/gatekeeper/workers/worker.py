@@ -11,8 +11,9 @@ import secrets
 import signal
 import socket
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.service import GatekeeperService
-from ringkey.gatekeeper.workers import merge
+from ringkey.gatekeeper.workers import layout, merge
 from ringkey.gatekeeper.workers.lane import UNSORTED, Inlet
 from ringkey.gatekeeper.workers.shards import EXT, IDENTIFIER, key_of, marked, shard_of
 from ringkey.gatekeeper.workers.shared import Shared
@@ -61,6 +62,22 @@ class Part:
     parent: int
     form: str
     file: Path | None
+
+
+def own(config: GatekeeperConfig, shard: int, shards: int) -> GatekeeperConfig:
+    """Return a worker's configuration: the site's, less what is the supervisor's, and its part of the rest."""
+
+    def after(port: int) -> int:
+        return port + shard if port else 0
+
+    return replace(
+        config,
+        multicast=False,
+        signalling_port=after(config.signalling_port),
+        advertise_signalling_port=after(config.advertise_signalling_port),
+        state=layout.file_of(config.state, shard, shards),
+        log_lines=-(-config.log_lines // shards),
+    )
 
 
 class WorkerCodec(HostCodec):
@@ -158,7 +175,7 @@ class WorkerService(GatekeeperService):
         self._shared = Shared(self._tell_others, self.deaf, lambda: len(self._ext_of))
         self._strays: set[str] = set()
         self._problems: dict[str, Check] = {}
-        self._doing: set[asyncio.Task[None]] = set()
+        self._doing: dict[int, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """As a gatekeeper; then tell the supervisor that it may send datagrams."""
@@ -187,33 +204,41 @@ class WorkerService(GatekeeperService):
     def take(self, line: Line) -> None:
         """Take a line of the supervisor's."""
         if "do" in line:
-            doing = asyncio.get_running_loop().create_task(self._do(line["do"], line["request"]))
-            self._doing.add(doing)
-            doing.add_done_callback(self._doing.discard)
+            number = line["do"]
+            doing = asyncio.get_running_loop().create_task(self._do(number, line["request"]))
+            self._doing[number] = doing
+            doing.add_done_callback(lambda _: self._doing.pop(number, None))
+        elif "never_mind" in line:
+            if (doing := self._doing.get(line["never_mind"])) is not None:
+                doing.cancel()
         elif "sync" in line:
             self._shared.everything()
         else:
             self._shared.told(line, ras_port.now())
 
     async def _do(self, number: int, request: dict[str, Any]) -> None:
-        answer: dict[str, Any]
         try:
             found = self.commands[request["do"]](request)
-            answer = {"of": found if isinstance(found, dict) else await found}
+            answer = found if isinstance(found, dict | bytes) else await found
         except UserError as error:
-            answer = {"error": [error.what, error.next_step, error.usage]}
+            self.talk.say(did=number, error=[error.what, error.next_step, error.usage])
         except Exception as error:
             # A bug of ours.  Its text may hold anything, its type does not.
             self._log.error("command_failed", command=request.get("do"), reason=type(error).__name__)
-            answer = {"error": [f"a worker could not do it ({type(error).__name__})", None, False]}
-        self.talk.say(did=number, **answer)
+            what = f"a worker could not do it ({type(error).__name__})"
+            self.talk.say(did=number, error=[what, None, False])
+        else:
+            if isinstance(answer, bytes):
+                self.talk.hand_over(number, answer)
+            else:
+                self.talk.say(did=number, of=answer)
 
     def _tell_others(self, **line: Any) -> None:
         self.talk.news(**line, **{"from": self.part.shard})
 
     # What a gatekeeper has in another way
 
-    async def _open_control(self, commands: dict[str, Command]) -> None:
+    async def _open_control(self, commands: Mapping[str, Command]) -> None:
         self._names = list(commands)
         self.commands = {
             **commands,
@@ -244,9 +269,19 @@ class WorkerService(GatekeeperService):
                 self._strays.discard(gone.identifier)
                 self.talk.say(gone=gone.identifier)
 
-    def _tell_figures(self, request: dict[str, Any]) -> dict[str, Any]:
-        # Percentiles of several workers are those of all times, not of their percentiles.
-        return {**super()._tell_figures(request), "times": self._observed.times()}
+    def figures(self) -> dict[str, Any]:
+        """As of a gatekeeper, with all times: percentiles of several workers are none of percentiles."""
+        return {**super().figures(), "times": self._observed.times()}
+
+    def apply_settings(self) -> list[str]:
+        """As of a gatekeeper."""
+        applied = super().apply_settings()
+        if self._settings is not None:
+            self._shared.limit(self._settings.most)
+        return applied
+
+    def _on_disk(self) -> GatekeeperConfig:
+        return own(super()._on_disk(), self.part.shard, self.part.shards)
 
     def _reload(self, _request: dict[str, Any]) -> dict[str, Any]:
         self.reload()
