@@ -78,7 +78,7 @@ class Held:
     # There are up to a million of them.
     __slots__ = (
         *("identifier", "ext", "g", "suite", "source", "sid", "cvm", "expires", "since", "machine"),
-        *("ka", "ks", "rg", "heard", "sent", "reason", "release"),
+        *("ka", "ks", "rg", "heard", "sent", "reason", "release", "refetch"),
     )
 
     def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:

@@ -102,8 +102,8 @@ def registrations(answers: list[bytes]) -> bytes:
     """Return all registrations, as JSON: rows are put together without being taken apart."""
     heads, all_rows = [], []
     for one in answers:
-        head, _, rows = one.partition(_ROWS)
-        heads.append(json.loads(head + b"}"))
+        begin, _, rows = one.partition(_ROWS)
+        heads.append(json.loads(begin + b"}"))
         all_rows.append(rows.removesuffix(b"]}"))
     failing = [one["failing"] for one in heads if one["failing"] is not None]
     head = {

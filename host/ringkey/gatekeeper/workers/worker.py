@@ -65,7 +65,7 @@ class Part:
 
 
 def own(config: GatekeeperConfig, shard: int, shards: int) -> GatekeeperConfig:
-    """Return a worker's configuration: the site's, less what is the supervisor's, and its part of the rest."""
+    """Return a worker's configuration: the site's, less what is the supervisor's; of the rest its part."""
 
     def after(port: int) -> int:
         return port + shard if port else 0
@@ -209,8 +209,9 @@ class WorkerService(GatekeeperService):
             self._doing[number] = doing
             doing.add_done_callback(lambda _: self._doing.pop(number, None))
         elif "never_mind" in line:
-            if (doing := self._doing.get(line["never_mind"])) is not None:
-                doing.cancel()
+            unwanted = self._doing.get(line["never_mind"])
+            if unwanted is not None:
+                unwanted.cancel()
         elif "sync" in line:
             self._shared.everything()
         else:
