@@ -161,7 +161,7 @@ def test_a_crash_at_any_moment_leaves_one_complete_set(config, monkeypatch, befo
 
     steps = iter(range(100))
 
-    def crashing(of, name):
+    def crashing(patch, of, name):
         real = getattr(of, name)
 
         def step(*args, **more):
@@ -169,12 +169,12 @@ def test_a_crash_at_any_moment_leaves_one_complete_set(config, monkeypatch, befo
                 raise Crash
             return real(*args, **more)
 
-        monkeypatch.setattr(of, name, step)
+        patch.setattr(of, name, step)
 
-    with monkeypatch.context() as monkeypatch:
-        crashing(store.Store, "apply")
-        crashing(layout, "_write")
-        crashing(type(config.state), "unlink")
+    with monkeypatch.context() as patch:
+        crashing(patch, store.Store, "apply")
+        crashing(patch, layout, "_write")
+        crashing(patch, type(config.state), "unlink")
         try:
             layout.settle(config, after)
         except Crash:
