@@ -302,8 +302,27 @@ def churn(fleet, chance, seconds):
         fleet.step(0.005)
 
 
-def check(world, what):
-    """Hold the gatekeeper's registrations to what the phones were told."""
+@contextlib.contextmanager
+def away(world):
+    """Let the phones' time stand still, and not the gatekeeper's; yield those who may miss an answer by it.
+
+    What was under way is answered after a restart for 10 s (docs/gatekeeper-state.md), which on a machine
+    that does other things a start can take.
+    """
+    missed = []
+    busy = world.fleet.busy()
+    began = time.monotonic()
+    with world.fleet.paused():
+        yield missed
+    if time.monotonic() - began > 8:
+        missed += busy
+
+
+def check(world, what, missed=()):
+    """Hold the gatekeeper's registrations to what the phones were told.
+
+    missed: of whom an answer may have come too late.
+    """
     fleet, there = world.fleet, world.registrations()
     for phone in fleet.phones:
         ext = phone.record.ext
@@ -315,7 +334,10 @@ def check(world, what):
             assert phone.doing in (LEAVE, REGISTER) or not (phone.there or phone.surely_gone)
     fleet.run((), None)  # what was under way comes to its end
     fleet.run([phone for phone in fleet.phones if phone.there], FleetPhone.keep_alive)
-    assert [phone.record.ext for phone in fleet.phones if phone.again] == [], "had to register again"
+    again = [phone.record.ext for phone in fleet.phones if phone.again and phone not in missed]
+    assert again == [], "had to register again"
+    for phone in fleet.phones:
+        phone.again = 0
 
 
 def alive(pid):
@@ -332,7 +354,7 @@ def test_a_worker_that_is_killed_comes_back_with_its_registrations(world):
     fleet.run([phone for phone in fleet.phones if not phone.there], FleetPhone.register)
     for worker in range(WORKERS):
         churn(fleet, chance, 0.7)
-        with fleet.paused():
+        with away(world) as missed:
             pid, seen = world.pids()[worker], len(list(world.gatekeeper.events))
             port = world.gatekeeper.wait_for("worker_ready", worker=worker)["ports"]["signalling"]
             os.kill(pid, signal.SIGKILL)
@@ -340,30 +362,29 @@ def test_a_worker_that_is_killed_comes_back_with_its_registrations(world):
             back = world.gatekeeper.wait_for("worker_ready", STARTING, seen, worker=worker)
             assert back["pid"] != pid
             assert back["ports"]["signalling"] == port
-        check(world, f"worker {worker}")
+        check(world, f"worker {worker}", missed)
     assert world.status()["workers"] == "2 of 2"
 
 
 def test_a_supervisor_that_is_killed_leaves_no_orphan_and_nothing_is_lost(world):
     chance = random.Random("supervisor")
-    for _ in range(2):
-        churn(world.fleet, chance, 0.7)
-        with world.fleet.paused():
-            pids = world.pids()
-            assert all(map(alive, pids))
-            world.gatekeeper.stop(signal.SIGKILL)  # which waits for the end of all that can write to its log
-            end = time.monotonic() + 5
-            while any(map(alive, pids)):
-                assert time.monotonic() < end, "orphans"
-            world.begin()
-        check(world, "supervisor")
+    churn(world.fleet, chance, 0.7)
+    with away(world) as missed:
+        pids = world.pids()
+        assert all(map(alive, pids))
+        world.gatekeeper.stop(signal.SIGKILL)  # which waits for the end of all that can write to its log
+        end = time.monotonic() + 5
+        while any(map(alive, pids)):
+            assert time.monotonic() < end, "orphans"
+        world.begin()
+    check(world, "supervisor", missed)
 
 
 def test_another_number_of_workers_takes_all_over(world):
     there = sorted(world.registrations())
     assert len(there) > 20
     for workers in (1, 3, 2):
-        with world.fleet.paused():
+        with world.fleet.paused():  # none of them is busy
             assert world.gatekeeper.stop() == 0
             sites.set_values(world.site, "gatekeeper", workers=workers)
             world.begin()
