@@ -17,6 +17,7 @@ from ras.registrations import Held
 _VERSION = const(1)
 _TEXTS = const(9)
 _NUMBERS = const(2 + 4 * 8)
+_OCTETS = [bytes((i,)) for i in range(256)]
 
 
 def watch(registrar) -> None:
@@ -86,7 +87,7 @@ def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed
         registrar._registrations.put_back(one)
         registrar.remember(one, 0)
     for kind, re in nonces:
-        registrar._nonces[kind].put(re, True, 0)
+        registrar._nonces[kind].put(re, re, 0)
     for source, request, answer, when in answered:
         registrar._answers.put((source, request), answer, when)
     tables = registrar.attempts.tables()
@@ -97,7 +98,7 @@ def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed
 
 def pack(held: Held, shift: int) -> bytes:
     """Return a registration as octets.  They hold its keys."""
-    out = bytearray((_VERSION, held.suite.arc))
+    parts = [bytes((_VERSION, held.suite.arc))]
     for part in (
         held.identifier.encode(),
         held.ext.encode(),
@@ -109,12 +110,12 @@ def pack(held: Held, shift: int) -> bytes:
         held.rg,
         held.source[0].encode(),
     ):
-        out.append(len(part))
-        out.extend(part)
-    out.extend(held.source[1].to_bytes(2, "big"))
+        parts.append(_OCTETS[len(part)])
+        parts.append(part)
+    parts.append(held.source[1].to_bytes(2, "big"))
     for number in (held.heard, held.sent, held.expires + shift, held.since + shift):
-        out.extend(number.to_bytes(8, "big"))
-    return bytes(out)
+        parts.append(number.to_bytes(8, "big"))
+    return b"".join(parts)
 
 
 def unpack(octets: bytes, shift: int) -> Held:

@@ -180,11 +180,11 @@ class Registrar:
         try:
             message = self._codec.decode(data)
             kind = message.kind
-            if (kind == GRQ or kind == RRQ) and self._codec.is_plain(message):
+            if kind in (GRQ, RRQ) and self._codec.is_plain(message):
                 self._refuse_plain(message, source, now)
             elif kind == GRQ or (kind == RRQ and not self._codec.brief(message).get("keepAlive")):
                 self._log_in(message, source, now)
-            elif kind == RRQ or kind == URQ:
+            elif kind in (RRQ, URQ):
                 self._answer(message, source, self._registrations.receive(message, source, now), now)
                 if self.news is not None:
                     self.news.append((kind, None, source, message.octets))
@@ -229,10 +229,11 @@ class Registrar:
             return
         if self._cvms is None:
             raise RemoteProtocolError("no check value yet: the key server was not reached")
-        known = False
+        known = None
         for cvm in self._cvms:  # all of them, in constant time (section 2)
-            known |= compare_digest(found[profile.CVM_ID], cvm)
-        if not known:
+            if compare_digest(found[profile.CVM_ID], cvm):
+                known = cvm
+        if known is None:
             self._refuse(asked, profile.OBSOLETE, Lookup(), now)
             return
         held = self._registrations.of(ext)
@@ -241,6 +242,7 @@ class Registrar:
             kind == RRQ or (held is not None and held.g == g) or self.attempts.proven(source, ext, g, now)
         )
         # A phone's g has been looked at before.
+        found[profile.CVM_ID] = known  # one object for all registrations that have it
         if not asked.phone and not fits(g, ext):
             self._failed(asked, False, now)
             raise RemoteProtocolError("%s: g is another extension's" % kind)
@@ -305,7 +307,9 @@ class Registrar:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
         self._codec.verified(message)
-        self._nonces[message.kind].put(found[profile.RE], True, now)
+        # The same octets are remembered of both requests, as one object.
+        re = self._nonces[GRQ].get(found[profile.RE], now) or found[profile.RE]
+        self._nonces[message.kind].put(re, re, now)
         if self.news is not None:
             self.news.append((message.kind, found[profile.RE], asked.source, message.octets))
         if pin_proven:

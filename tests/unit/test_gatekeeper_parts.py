@@ -76,6 +76,33 @@ def test_a_key_in_memory_is_answered_at_once(directory):
     assert (answer.kg, answer.pin) == (KG, "4711")
 
 
+def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one_on(directory, tmp_path):
+    asked = []
+    version = directory.version
+    directory.version = lambda: asked.append(1) or version()
+    lookups = Lookups(directory, Keys(FOUND, FOUND), Budget())
+    lookups.turn = 1
+    first = lookups.at_once("1001", bytes(16))
+    assert lookups.at_once("1001", bytes(16)) is first, "and its Ka with it"
+    assert len(asked) == 1
+    with Directory.open(tmp_path / "directory.db", tmp_path / "pin.key") as another:
+        another.set_pin("1001", "5555")
+    lookups.turn = 2
+    assert lookups.at_once("1001", bytes(16)).pin == "5555"
+    with Directory.open(tmp_path / "directory.db", tmp_path / "pin.key") as another:
+        another.disable("1001")
+    assert asyncio.run(lookups.ask("1001", bytes(16))).code == profile.UNKNOWN_EXTENSION, "not of a turn"
+    lookups.turn = None
+    for _ in range(2):
+        assert lookups.at_once("1001", bytes(16)).code == profile.UNKNOWN_EXTENSION
+    other = Lookups(directory, Keys(Found(bytes(32), SHA256, b"\1\2\3"), FOUND), Budget())
+    directory.enable("1001")
+    known = other.at_once("1001", bytes(16))
+    known.ka = b"ka of that kg"
+    other._keys.memory = Found(bytes(32), SHA256, b"\1\2\3")
+    assert other.at_once("1001", bytes(16)).ka is None, "another Kg, another Ka"
+
+
 def test_a_directory_that_fails_drops_the_request(directory):
     directory.close()
     raw = directory._path

@@ -193,10 +193,56 @@ def test_no_secret_lies_open_and_rows_do_not_open_elsewhere(path):
             (one, sealed), (other, _) = raw.execute("SELECT identifier, sealed FROM registration").fetchall()
             raw.execute("UPDATE registration SET sealed = ? WHERE identifier = ?", (sealed, other))
         async with run(path) as second:
-            assert [held.identifier for held in second.registrar.held()] == [one]
+            assert [held.ext for held in second.registrar.held()] == [one]
             assert second.left.broken == 1
         async with run(path) as third:
             assert third.left.broken == 0, "what did not open has gone"
+
+    asyncio.run(main())
+
+
+def test_what_a_version_before_0002_has_written_goes_on(path):
+    """Registrations by identifier, an answer a row, and slots of answers that are used again."""
+
+    async def main():
+        async with run(path) as first:
+            held = first.add(registration("1001", "5c" * 8))
+            await first.kept()
+            wanted, shift = kept.pack(held, first.state._shift), first.state._shift
+            now = ticks.moment(shift)
+            seal = first.state._store._sealer.seal
+            old = [
+                (store.MAX_ANSWERS - 1, b"before"),
+                (store.MAX_ANSWERS, b"request"),
+                (store.MAX_ANSWERS + 1, b"after"),
+            ]
+            answers = [
+                (
+                    n % store.MAX_ANSWERS,
+                    n,
+                    seal(b"answer:%d" % n, rows.pack_answer(SOURCE, request, b"answer", now.ticks)),
+                )
+                for n, request in old
+            ]
+            one = (held.identifier, seal(b"registration:" + held.identifier.encode(), wanted))
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("UPDATE alembic_version SET version_num = '0001'")
+            raw.execute("DELETE FROM registration")
+            raw.execute("DELETE FROM answer")
+            raw.execute("INSERT INTO registration VALUES (?, ?)", one)
+            raw.executemany("INSERT INTO answer VALUES (?, ?, ?)", answers)
+        for _ in range(2):
+            async with run(path) as later:
+                assert list(held_in(later)) == ["1001"]
+                assert later.left.broken == 0
+                found = later.registrar._answers
+                requests = [request for _, request in old]
+                assert [request for request in requests if found.get((SOURCE, request), 0)] == requests
+                await later.kept()
+            with closing(sqlite3.connect(path)) as raw:
+                assert raw.execute("SELECT identifier FROM registration").fetchall() == [("1001",)]
+                slots = raw.execute("SELECT slot, n FROM answer").fetchall()
+                assert sorted(slots) == [(n, n) for n, _ in old]
 
     asyncio.run(main())
 

@@ -8,7 +8,7 @@ from ras import build, profile
 from ras.codec import Codec
 from ras.errors import RemoteProtocolError
 from ras.keys import SHA1, SHA256
-from ras.message import GRQ, RRQ, UCF, URQ, decode_message
+from ras.message import GRQ, RRQ, UCF, URQ, decode_message, encode_message, sign
 from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.shapes import MAX_OF_ONE_LENGTH, MAX_SHAPES, Shaped, Shapes
 
@@ -30,8 +30,11 @@ def request(kind, suite=SHA256, ext="100001", number=7, life=300, ras=RAS, ident
         elements[profile.RG] = os.urandom(16)
     if kind in ("GRQ", "RRQ"):
         elements.update({profile.G: os.urandom(16), profile.CVM_ID: os.urandom(3)})
-    name = {"GRQ": GRQ, "RRQ": RRQ, "keepAlive": RRQ, "URQ": URQ, "UCF": UCF}[kind]
-    return profile.seal(name, values[kind](), elements, suite, os.urandom(suite.key))
+    return profile.seal(name_of(kind), values[kind](), elements, suite, os.urandom(suite.key))
+
+
+def name_of(kind):
+    return {"GRQ": GRQ, "RRQ": RRQ, "keepAlive": RRQ, "URQ": URQ, "UCF": UCF}[kind]
 
 
 KINDS = ("GRQ", "RRQ", "keepAlive", "URQ", "UCF")
@@ -44,6 +47,19 @@ def outcome(decode, octets):
     except RemoteProtocolError as error:
         return str(error)
     return message.kind, message.value, message.octets, message.icv
+
+
+def parts(codec, message):
+    """Return what a codec says of a message besides its value, an error as its text."""
+    said = [codec.is_plain(message) if message.kind in (GRQ, RRQ) else None]
+    for ask in (codec.elements, codec.suite_of, codec.extension):
+        try:
+            said.append(ask(message))
+        except (RemoteProtocolError, KeyError) as error:
+            said.append(str(error))
+    brief = codec.brief(message)
+    scalars = ("requestSeqNum", "keepAlive", "timeToLive", "endpointIdentifier")
+    return [*said, *[brief.get(name) for name in scalars]]
 
 
 def learned(*messages):
@@ -60,11 +76,20 @@ def test_every_bit_flipped_and_every_length_decode_alike(kind, suite):
     shapes = learned(octets)
     assert isinstance(shapes.decode(octets), Shaped)
     covered = 0
+    host, core = HostCodec(), Codec()
+    host.shapes = shapes
     for at in range(8 * len(octets)):
         flipped = bytearray(octets)
         flipped[at >> 3] ^= 1 << (at & 7)
         flipped = bytes(flipped)
         assert outcome(shapes.decode, flipped) == outcome(decode_message, flipped), at
+        try:
+            wanted = decode_message(flipped)
+        except RemoteProtocolError:
+            continue
+        assert parts(host, host.decode(flipped)) == parts(core, wanted), at
+        key = bytes(suite.key)
+        assert host.verify(host.decode(flipped), suite, key) == core.verify(wanted, suite, key)
         try:
             covered += isinstance(shapes.decode(flipped), Shaped)
         except RemoteProtocolError:
@@ -92,6 +117,22 @@ def test_other_values_of_the_same_shape_are_covered(kind):
         found = shapes.decode(octets)
         assert isinstance(found, Shaped), octets.hex()
         assert outcome(shapes.decode, octets) == outcome(decode_message, octets)
+
+
+@pytest.mark.parametrize("suite", [SHA1, SHA256], ids=lambda suite: suite.name)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_known_by_shape_verifies_under_its_key_alone(kind, suite):
+    host = HostCodec()
+    for i in range(3):
+        key = os.urandom(suite.key)
+        octets, icv = encode_message(name_of(kind), decode_message(request(kind, suite)).value)
+        sign(octets, icv, suite, key)
+        message = host.decode(bytes(octets))
+        assert isinstance(message, Shaped) == (i > 0)
+        assert host.verify(message, suite, key)
+        assert not host.verify(message, suite, os.urandom(suite.key))
+        assert not host.verify(message, SHA1 if suite is SHA256 else SHA256, key)
+        host.verified(message)
 
 
 @pytest.mark.parametrize("ext", ["1", "12", "123", "1234567", "9" * 20])

@@ -81,8 +81,10 @@ class Ear:
 
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram; what the network does not take now is lost, as datagrams are."""
-        with suppress(OSError):
+        try:  # noqa: SIM105 - what suppress costs is a tenth of what sending does
             self._sock.sendto(data, address)
+        except OSError:
+            pass
 
     def ignore(self, host: str, seconds: float) -> None:
         """Have the kernel drop what comes from an IPv4 address, if it can."""
@@ -97,10 +99,10 @@ class Ear:
         self._wake()
 
     def _read(self) -> None:
+        receive = self._sock.recvfrom
         try:
             for _ in range(BATCH):
-                data, address = self._sock.recvfrom(LONGEST)
-                self._take(data, (address[0], address[1]))
+                self._take(*receive(LONGEST))  # IPv4: an address is (host, port)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:

@@ -60,6 +60,17 @@ class Observed:
         self._ext_of: OrderedDict[Address, str] = OrderedDict()  # of the last GRQ from there
         self._failing: OrderedDict[str, _Failing] = OrderedDict()
         self._latest = {kind: deque[float](maxlen=KEPT) for kind in (GRQ, RRQ, "key")}
+        self._told: dict[str, Callable[..., None]] = {
+            "request": self._request,
+            "lookup": self._lookup,
+            "confirmed": self._confirmed,
+            "refused": self._refused,
+            "registered": self._registered,
+            "refreshed": self._refreshed,
+            "ended": self._ended,
+            "dropped": self._dropped,
+            "ignored": self._ignored,
+        }
 
     # -- what the RAS port tells
 
@@ -74,7 +85,7 @@ class Observed:
 
     def event(self, event: tuple[Any, ...]) -> None:
         """Count an event of `ras.registrar`."""
-        told = getattr(self, f"_{event[0]}", None)
+        told = self._told.get(event[0])
         if told is not None:
             told(*event[1:])
 
@@ -198,15 +209,22 @@ def _told(ext: str, one: _Failing) -> dict[str, Any]:
 
 
 def _put(table: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
-    table.pop(key, None)
     table[key] = value
+    table.move_to_end(key)
     if len(table) > most:
         table.popitem(last=False)
 
 
 def _kind(data: bytes) -> str:
     """Return the kind of a datagram by its first octet: the number of RasMessage's alternative."""
-    number = data[0] >> 2 if data else 0xFF  # an extension bit, 5 bits of number, 2 that follow
+    return _BY_OCTET[data[0]] if data else NO_KIND
+
+
+def _of_octet(octet: int) -> str:
+    number = octet >> 2  # an extension bit, 5 bits of number, 2 that follow
     if number < len(KINDS):
         return KINDS[number]
     return "XRS" if number == _XRS else NO_KIND
+
+
+_BY_OCTET = tuple(map(_of_octet, range(256)))

@@ -36,7 +36,8 @@ class Pins:
     def with_key(self, ext: str, kg: bytes | None, turn: int | None = None) -> Lookup | None:
         """Return the Lookup of an extension that is there and enabled, else None; raises DirectoryError.
 
-        kg: None where there is none; turn: a number that is the same for all that was read from the socket together; None: on its own.
+        kg: None where there is none; turn: a number that is the same for all that was read from the
+        socket together, None for what stands on its own.
         """
         known = self._get(ext, turn)
         if known is None:

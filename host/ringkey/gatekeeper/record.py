@@ -39,9 +39,10 @@ class Budget:
 
     def allows(self) -> bool:
         """Tell whether one more line may be written now, and count it."""
-        second = int(time.monotonic())
+        now = time.monotonic()
         most = self.most
-        if second != self._second:
+        if not self._second <= now < self._second + 1:
+            second = int(now)
             if self._lines > most:
                 self._log.warning("lines_left_out", lines=self._lines - most, about=self._whom)
             self._second, self._lines = second, 0
@@ -67,12 +68,14 @@ class Record:
 
     def event(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:
         """Log one event of `ras.registrar`; check_values: the CVm in force here."""
-        name, *rest = event
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if name == "lookup" and rest[4] != GRQ:
+        name = event[0]
+        counts = self.counts
+        counts[name] = counts.get(name, 0) + 1
+        if name == "lookup" and event[5] != GRQ:
             return  # of the RRQ that follows, nobody needs to be told once more
         if not (self.budget if name in _STRANGERS else self._phones).allows():
             return
+        rest = event[1:]
         cvm = [value.hex() for value in check_values]
         if name == "request":
             self._log.info("grq_received", ext=rest[1], source=place(rest[0]))

@@ -40,16 +40,11 @@ class Collector:
         """Tell whether there is anything that does."""
         return bool(kept.counted(self._registrar) or self._registrar.news)
 
-    def event(self, event: tuple[Any, ...]) -> bool:
-        """Take an event of the registrar; tell whether an answer has to wait for what it says."""
-        name = event[0]
-        if name in ("registered", "refreshed"):
-            self.registrations[event[1].identifier] = event[1]
-        elif name == "ended":
-            self.registrations[event[1].identifier] = None
-        else:
-            return False
-        return True
+    def event(self, event: tuple[Any, ...]) -> None:
+        """Take an event of the registrar that changes a registration: registered, refreshed, ended."""
+        held = event[1]
+        # Where another one has taken the place of one that ended, that is what is kept.
+        self.registrations[held.ext] = held if event[0] != "ended" else self._registrar.registration(held.ext)
 
     def key(self, key: rows.Key, found: Found | None) -> None:
         """Take a device key, or None for one that is to be forgotten."""
@@ -69,7 +64,7 @@ class Collector:
         nonces = [(kind, re) for kind, re, *_ in exchanges if re is not None]
         if whole:
             there = self._all_keys()
-            self.registrations = {held.identifier: held for held in self._registrar.held()}
+            self.registrations = {held.ext: held for held in self._registrar.held()}
             self._keys = {rows.key_name(key): rows.pack_found(found) for key, found in there.found.items()}
             self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: self._registrar.rg_key}
             nonces = kept.nonces(self._registrar)

@@ -39,6 +39,7 @@ TICK = 1.0
 MARK = 30.0
 # Seconds until a file that could not be written is tried anew.
 RETRY = 5.0
+_CHANGES = frozenset({"registered", "refreshed", "ended"})
 
 
 class State:
@@ -62,6 +63,7 @@ class State:
         self._on_disk = False
         self._marked = 0
         self._linger: asyncio.TimerHandle | None = None
+        self._soon = False
         self._writing: asyncio.Task[None] | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.trouble = ""
@@ -95,7 +97,9 @@ class State:
         loaded, self._loaded = self._loaded, Loaded()
         left, gone = restore.restore(loaded, ticks.moment(self._shift), registrar, usable)
         self._collector = Collector(registrar, keys, set(loaded.failures))
-        self._collector.registrations.update(dict.fromkeys(gone))
+        rows = self._collector.registrations
+        rows.update({name: registrar.registration(name) for name in gone})
+        rows.update({one.ext: one for one in registrar.held() if one.ext not in loaded.registrations})
         self._ticking = asyncio.create_task(self._tick(), name="state")
         if left.broken:
             # They go for good: a PIN key that is put back later must not bring them back.
@@ -130,10 +134,13 @@ class State:
 
     def event(self, event: tuple[Any, ...]) -> None:
         """Take one event of the registrar."""
-        if self._collector is not None and self._collector.event(event):
-            self._fresh = True
-            self._arm()
-        elif event[0] == "confirmed":
+        name = event[0]
+        if name in _CHANGES:
+            if self._collector is not None:
+                self._collector.event(event)
+                self._fresh = True
+                self._arm()
+        elif name == "confirmed":
             self._arm()
 
     def keep_key(self, key: rows.Key, found: Found | None) -> None:
@@ -178,12 +185,15 @@ class State:
         elif self._writing is None:
             if len(self._collector.registrations) >= FULL:
                 # Not at once: the answers to this one are still to come.
-                asyncio.get_running_loop().call_soon(self._write)
+                if not self._soon:
+                    self._soon = True
+                    asyncio.get_running_loop().call_soon(self._write)
             elif self._linger is None:
                 self._linger = asyncio.get_running_loop().call_later(LINGER, self._write)
 
     def _write(self, *, whole: bool = False, failures: bool = False) -> None:
         """Begin to write a batch, unless one is being written."""
+        self._soon = False
         if self._collector is None or self._writing is not None or not self._on_disk:
             return
         if self._linger is not None:

@@ -59,7 +59,7 @@ def keys(loaded: Loaded) -> Keys:
 
 
 def restore(loaded: Loaded, now: ticks.Moment, registrar: Registrar, usable: Usable) -> tuple[Left, set[str]]:
-    """Put it back; return the numbers, and the identifiers of registrations that are over.
+    """Put it back; return the numbers, and the names of rows of registrations that are to go.
 
     now: the moment, with the ticks of this run; usable: returns those registrations that may go on.
     """
@@ -67,7 +67,7 @@ def restore(loaded: Loaded, now: ticks.Moment, registrar: Registrar, usable: Usa
     left = Left(keys=len(loaded.keys))
     held, gone = _living(loaded, now, left)
     good = usable(held)
-    gone |= {one.identifier for one in held} - {one.identifier for one in good}
+    gone |= {one.ext for one in held} - {one.ext for one in good}
     left.registrations, left.refused = len(good), len(held) - len(good)
     answered = [
         (source, request, answer, when - shift)
@@ -88,10 +88,10 @@ def restore(loaded: Loaded, now: ticks.Moment, registrar: Registrar, usable: Usa
 
 
 def _living(loaded: Loaded, now: ticks.Moment, left: Left) -> tuple[list[Held], set[str]]:
-    """Return the registrations whose life is not over, and the identifiers of the others."""
+    """Return the registrations whose life is not over, and the names of the others' rows."""
     found: list[Held] = []
     gone: set[str] = set()
-    for octets in loaded.registrations:
+    for name, octets in loaded.registrations.items():
         try:
             one = kept.unpack(octets, now.ticks - now.mono)
         except ValueError:
@@ -99,7 +99,9 @@ def _living(loaded: Loaded, now: ticks.Moment, left: Left) -> tuple[list[Held], 
             continue
         if one.expires <= now.mono:
             left.expired += 1
-            gone.add(one.identifier)
-        else:
-            found.append(one)
+            gone.add(name)
+            continue
+        found.append(one)
+        if name != one.ext:
+            gone.add(name)  # of a version before 0002: it is written anew under its extension
     return found, gone

@@ -5,6 +5,7 @@ many rows it has: sqlite3 lets go of the interpreter with every statement, and g
 busy event loop only after milliseconds.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ MAX_ANSWERS = 4096
 _ROWS = 500
 _TABLES = ("registration", "device_key", "nonce", "answer", "failure", "note")
 _MOMENT = "moment"
+_LENGTH = 4  # octets that say how long one of several is
+Execute = Callable[..., sqlite3.Cursor]
 Failure = tuple[int, int, int]
 
 
@@ -47,7 +50,7 @@ Failure = tuple[int, int, int]
 class Batch:
     """What is to be written together; None is a row that goes.
 
-    whole: all that there was goes first; all_failures: all of those do.  registrations by identifier,
+    whole: all that there was goes first; all_failures: all of those do.  registrations by extension,
     keys by what names them, notes by name: octets that are sealed here.  nonces: (kind, Re); answers:
     octets; failures: key -> (failures, last, until).
     """
@@ -65,10 +68,13 @@ class Batch:
 
 @dataclass(slots=True)
 class Loaded:
-    """What the run before has left.  broken: rows that did not open under this key."""
+    """What the run before has left.  broken: rows that did not open under this key.
+
+    registrations by extension; by identifier those that a version before 0002 has written.
+    """
 
     moment: Moment | None = None
-    registrations: list[bytes] = field(default_factory=list, repr=False)
+    registrations: dict[str, bytes] = field(default_factory=dict, repr=False)
     keys: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     nonces: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
     answers: list[bytes] = field(default_factory=list, repr=False)
@@ -112,12 +118,20 @@ class Store:
             for name, sealed in rows("SELECT name, sealed FROM note"):
                 self._open(found, _row("note", name), sealed, partial(found.notes.__setitem__, name))
             for name, sealed in rows("SELECT identifier, sealed FROM registration"):
-                self._open(found, _row("registration", name), sealed, found.registrations.append)
+                take = partial(found.registrations.__setitem__, name)
+                self._open(found, _row("registration", name), sealed, take)
             for name, sealed in rows("SELECT name, sealed FROM device_key ORDER BY rowid"):
                 self._open(found, _row("key", name), sealed, partial(found.keys.__setitem__, name))
             for n, sealed in rows("SELECT n, sealed FROM answer ORDER BY n"):
                 self._answer = n + 1
-                self._open(found, _row("answer", str(n)), sealed, found.answers.append)
+                try:
+                    together = split(self._sealer.open(_row("answers", str(n)), sealed))
+                except BrokenSealError:
+                    self._open(found, _row("answer", str(n)), sealed, found.answers.append)
+                else:
+                    self._answer = n + len(together)
+                    found.answers += together
+            found.answers = found.answers[-MAX_ANSWERS:]
             for n, kind, re in rows("SELECT n, kind, re FROM nonce ORDER BY n"):
                 self._nonce = n + 1
                 found.nonces.append((kind, re))
@@ -131,7 +145,7 @@ class Store:
         if found.moment is None:
             # Times without the time they are of.
             found.broken += len(found.registrations) + len(found.answers) + len(found.failures)
-            found.registrations, found.answers, found.failures = [], [], {}
+            found.registrations, found.answers, found.failures = {}, [], {}
         return found
 
     def apply(self, batch: Batch) -> None:
@@ -149,26 +163,29 @@ class Store:
         nonces = [(n % MAX_NONCES, n, kind, re) for n, (kind, re) in enumerate(batch.nonces, self._nonce)][
             -MAX_NONCES:
         ]
-        answers = [
-            (n % MAX_ANSWERS, n, seal(_row("answer", str(n)), plain))
-            for n, plain in enumerate(batch.answers, self._answer)
-        ][-MAX_ANSWERS:]
+        sealed_notes = [(name, seal(_row("note", name), plain)) for name, plain in notes.items()]
+        failures = [(key, *entry) for key, entry in batch.failures.items()]
+        # One seal and one row for all of them: none is wanted without the others.
+        n, count = self._answer, len(batch.answers)
+        answers = [(n, n, seal(_row("answers", str(n)), join(batch.answers)))] if count else []
         with translated(KIND, self._path), writing(self._opened()) as connection:
+            # What SQLAlchemy does with a statement costs more than the statement.
+            execute = _driver(connection).execute
             if batch.whole:
                 for table in _TABLES:
-                    connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+                    execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
             elif batch.all_failures:
-                connection.exec_driver_sql("DELETE FROM failure")
-            _delete(connection, "registration", "identifier", _gone(batch.registrations))
-            _delete(connection, "device_key", "name", _gone(batch.keys))
-            _put(connection, "registration", "identifier, sealed", registrations)
-            _put(connection, "device_key", "name, sealed", keys)
-            _put(connection, "nonce", "slot, n, kind, re", nonces)
-            _put(connection, "answer", "slot, n, sealed", answers)
-            failures = [(key, *entry) for key, entry in batch.failures.items()]
-            _put(connection, "failure", "key, failures, last, until", failures)
-            sealed = [(name, seal(_row("note", name), plain)) for name, plain in notes.items()]
-            _put(connection, "note", "name, sealed", sealed)
+                execute("DELETE FROM failure")
+            _delete(execute, "registration", "identifier", _gone(batch.registrations))
+            _delete(execute, "device_key", "name", _gone(batch.keys))
+            _put(execute, "registration", "identifier, sealed", registrations, update="sealed")
+            _put(execute, "device_key", "name, sealed", keys)
+            _put(execute, "nonce", "slot, n, kind, re", nonces)
+            _put(execute, "answer", "slot, n, sealed", answers)
+            if count:
+                execute("DELETE FROM answer WHERE slot < ?", (n + count - MAX_ANSWERS,))
+            _put(execute, "failure", "key, failures, last, until", failures)
+            _put(execute, "note", "name, sealed", sealed_notes)
         self._nonce += len(batch.nonces)
         self._answer += len(batch.answers)
 
@@ -225,22 +242,51 @@ def _gone(rows: dict[Any, bytes | None]) -> list[Any]:
     return [name for name, plain in rows.items() if plain is None]
 
 
-def _delete(connection: sa.Connection, table: str, column: str, names: list[Any]) -> None:
+def join(parts: list[bytes]) -> bytes:
+    """Return octets that `split` takes apart again."""
+    return b"".join([len(part).to_bytes(_LENGTH, "big") + part for part in parts])
+
+
+def split(octets: bytes) -> list[bytes]:
+    """Return what was joined."""
+    parts, at = [], 0
+    while at < len(octets):
+        begin = at + _LENGTH
+        at = begin + int.from_bytes(octets[at:begin], "big")
+        parts.append(octets[begin:at])
+    return parts
+
+
+def _driver(connection: sa.Connection) -> sqlite3.Connection:
+    found = connection.connection.driver_connection
+    if not isinstance(found, sqlite3.Connection):
+        raise TypeError("no SQLite")
+    return found
+
+
+def _delete(execute: Execute, table: str, column: str, names: list[Any]) -> None:
     for begin in range(0, len(names), _ROWS):
         part = tuple(names[begin : begin + _ROWS])
         marks = ",".join("?" * len(part))
-        connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} IN ({marks})", part)  # noqa: S608
+        execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", part)  # noqa: S608
 
 
-def _put(connection: sa.Connection, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def _put(
+    execute: Execute, table: str, columns: str, rows: Sequence[tuple[Any, ...]], update: str = ""
+) -> None:
+    """Write rows; update: the one column to change of a row that is there, which then stays where it is."""
     for begin in range(0, len(rows), _ROWS):
         part = rows[begin : begin + _ROWS]
         values: Iterable[Any] = chain.from_iterable(part)
-        connection.exec_driver_sql(_insert(table, columns, len(part)), tuple(values))
+        execute(_insert(table, columns, len(part), update), tuple(values))
 
 
-@lru_cache(128)
-def _insert(table: str, columns: str, rows: int) -> str:
+@lru_cache(256)
+def _insert(table: str, columns: str, rows: int, update: str) -> str:
     marks = "(" + ",".join("?" * len(columns.split(","))) + ")"
     values = ",".join([marks] * rows)
+    if update:
+        first = columns.partition(",")[0]
+        also = f"ON CONFLICT ({first}) DO UPDATE SET {update} = excluded.{update}"
+        return f"INSERT INTO {table} ({columns}) VALUES {values} {also}"  # noqa: S608 - names of ours
     return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES {values}"  # noqa: S608 - names of ours

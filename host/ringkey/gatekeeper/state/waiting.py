@@ -49,7 +49,7 @@ class Outbox:
         waiting = self._state.changed()
         for one in datagrams:
             # A request that came twice gets the answer twice, and neither before its time.
-            wait = waiting or self._held.get(one)
+            wait = waiting if waiting is not None else self._held.get(one)
             if wait is None:
                 self._send(*one)
             else:

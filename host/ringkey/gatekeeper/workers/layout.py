@@ -19,7 +19,7 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper.errors import StateForeignError
 from ringkey.gatekeeper.pinkey import load_pin_key
 from ringkey.gatekeeper.state import restore, rows, ticks
-from ringkey.gatekeeper.state.store import Batch, Loaded, Store
+from ringkey.gatekeeper.state.store import MAX_ANSWERS, Batch, Loaded, Store
 from ringkey.gatekeeper.workers.shards import of_extension
 from ringkey.site import files
 from ringkey.site.config import MAX_WORKERS, GatekeeperConfig
@@ -159,7 +159,7 @@ class _Part:
         self._shift = shift
         self._now = now
         self.held = []
-        for octets in loaded.registrations:
+        for octets in loaded.registrations.values():
             try:
                 one = kept.unpack(octets, shift)
             except ValueError:
@@ -171,7 +171,7 @@ class _Part:
         """Put into a batch what worker `shard` of `shards` is to have of it."""
         for one in self.held:
             if of_extension(one.ext, shards) == shard:
-                batch.registrations[one.identifier] = kept.pack(one, shift)
+                batch.registrations[one.ext] = kept.pack(one, shift)
         for name, octets in self._loaded.keys.items():
             try:
                 ext = rows.key_of(name)[1]
