@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ringkey.administration import keyserver
 from ringkey.administration.roles import Author, Role
 from ringkey.administration.table import (
     INTEGER,
@@ -39,14 +40,20 @@ async def audit(
     return await admin.off_loop(lambda: _search(admin, search.casefold(), log, limit, before))
 
 
+async def accept_clock(admin: "Administration", _author: Author) -> Any:
+    return await keyserver.ask(admin, "accept-clock")
+
+
 def _search(admin: "Administration", search: str, log: str, limit: int, before: str | None) -> Any:
     paths = {"admin": admin.record.path}
     if admin.config.keyserver is not None:
         paths["keyserver"] = admin.config.keyserver.audit
     places = _places(before)
-    readers = [_of(name, path, places.get(name)) for name, path in paths.items() if log in ("all", name)]
+    told_of: set[int] = set()
+    readers = [
+        _of(name, path, places.get(name), told_of) for name, path in paths.items() if log in ("all", name)
+    ]
     found: list[Line] = []
-    asked: set[int] = set()
     looked, more = 0, False
     for name, line in heapq.merge(*readers, key=lambda one: str(one[1]["t"]), reverse=True):
         if len(found) >= limit or looked >= MAX_LOOKED_AT:
@@ -54,11 +61,8 @@ def _search(admin: "Administration", search: str, log: str, limit: int, before: 
             break
         looked += 1
         places[name] = line["n"]
-        if name == "admin":
-            if isinstance(line.get("of"), int):
-                asked.add(line["of"])
-            elif line["what"] == "asked" and line["n"] in asked:
-                continue  # what came of it is told already
+        if name == "admin" and line["what"] == "asked" and line["n"] in told_of:
+            continue  # what came of it is told already
         told = _told(name, line)
         if not search or any(search in str(value).casefold() for value in told.values()):
             found.append(told)
@@ -75,13 +79,18 @@ def _places(before: str | None) -> dict[str, int]:
     return places
 
 
-def _of(name: str, path: Path, before: int | None) -> Iterator[tuple[str, Line]]:
+def _of(name: str, path: Path, before: int | None, told_of: set[int]) -> Iterator[tuple[str, Line]]:
+    """Yield (name, line), the last one first; told_of gets the numbers that later lines are about."""
     from ringkey.keyserver import trail
 
     for raw in backwards(path):
         line = trail.check(raw)
         # A damaged one has neither number nor time; `ringkey audit verify` finds it.
-        if line is not None and (before is None or line["n"] < before):
+        if line is None:
+            continue
+        if name == "admin" and isinstance(line.get("of"), int):
+            told_of.add(line["of"])
+        if before is None or line["n"] < before:
             yield name, line
 
 
@@ -141,7 +150,17 @@ def _text(value: object) -> str:
     return str(value)
 
 
-ACTIONS: tuple[Action, ...] = ()
+ACTIONS = (
+    Action(
+        "clock.accept",
+        Role.ADMINISTRATOR,
+        "Believe the clock, although lines on the key server's record are later",
+        ("audit", "accept-clock"),
+        accept_clock,
+        (),
+        thing({"time": TEXT, "n": INTEGER}),
+    ),
+)
 QUERIES = (
     Query(
         "audit",

@@ -82,7 +82,10 @@ async def keys(
     _author: Author,
     *,
     search: str,
-    by: str,
+    g: str | None,
+    ext: str | None,
+    serial: str | None,
+    generation: str | None,
     revoked: bool,
     limit: int,
     offset: int,
@@ -92,7 +95,10 @@ async def keys(
 
         from ringkey.keyserver import register as books
 
-        where = [_where(search, by)] if search else []
+        named = {"g": g, "ext": ext, "serial": serial, "generation": generation}
+        where = [books.chosen_by(by, value) for by, value in named.items() if value is not None]
+        if search:
+            where.append(_has(search))
         if revoked:
             where.append(books.issued.c.revoked.is_not(None))
         chosen = sa.and_(sa.true(), *where)
@@ -118,13 +124,11 @@ async def rotate(admin: "Administration", _author: Author, *, overlap: int, seed
     return {name: done[name] for name in ("generation", "cvm", "until", "words")} | {"peers": peers}
 
 
-def _where(search: str, by: str) -> "sa.ColumnElement[bool]":
+def _has(search: str) -> "sa.ColumnElement[bool]":
     import sqlalchemy as sa
 
     from ringkey.keyserver import register as books
 
-    if by != "any":
-        return books.chosen_by(by, search)
     issued = books.issued.c
     wanted = [
         issued.ext == search,
@@ -208,9 +212,7 @@ QUERIES = (
                 default="",
                 most=MAX_VALUE,
             ),
-            Parameter(
-                "by", "choice", "what `search` names", required=False, choices=("any", *BY), default="any"
-            ),
+            *(Parameter(name, "text", f"of this {name} only", required=False, most=MAX_VALUE) for name in BY),
             Parameter("revoked", "flag", "revoked ones only", required=False, default=False),
             *PAGE,
         ),

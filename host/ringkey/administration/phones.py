@@ -96,6 +96,12 @@ async def phone(admin: "Administration", author: Author, *, ext: str) -> Any:
     }
 
 
+async def registrations(admin: "Administration", _author: Author) -> Any:
+    answer = await admin.control("gatekeeper", "registrations")
+    rows = [] if answer is None else answer["registrations"]
+    return {"running": answer is not None, "registrations": rows}
+
+
 async def log_out(admin: "Administration", _author: Author, *, ext: str) -> Any:
     if not await extensions.end(admin, ext):
         raise _not_registered(ext)
@@ -216,7 +222,30 @@ _ROW: dict[str, dict[str, object]] = {
 }
 _LINE = thing({"at": SECONDS, "what": TEXT, "words": TEXT, "mood": {"enum": ["plain", "good", "bad"]}})
 
+_REGISTRATION = thing(
+    {
+        "ext": TEXT,
+        "source": TEXT,
+        "suite": TEXT,
+        "cvm": TEXT,
+        "g": TEXT,
+        "seconds": INTEGER,
+        "since": SECONDS,
+        "expires_in": INTEGER,
+        "channel": maybe(TEXT),
+    }
+)
+
 QUERIES = (
+    Query(
+        "registrations",
+        Role.VIEWER,
+        "The registrations, as the gatekeeper that runs here has them",
+        ("extension", "list"),
+        registrations,
+        (),
+        thing({"running": FLAG, "registrations": listing(_REGISTRATION)}),
+    ),
     Query(
         "phones",
         Role.VIEWER,

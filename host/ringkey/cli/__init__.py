@@ -27,13 +27,17 @@ COMMANDS = {
     "keyserver": ("ringkey.cli.keyserver", "The key server."),
     "seed": ("ringkey.cli.seed", "The seed that all keys come from: words, shares, generations."),
     "key": ("ringkey.cli.key", "The keys that were issued, and their revocation."),
-    "audit": ("ringkey.cli.audit", "The key server's record, and whether it is whole."),
+    "audit": ("ringkey.cli.audit", "What is on record, and whether the record is whole."),
     "gatekeeper": ("ringkey.cli.gatekeeper", "The gatekeeper."),
     "enrol": ("ringkey.cli.enrol", "Who gets keys: the enrolment window and list."),
     "cert": ("ringkey.cli.cert", "Certificates: status, renewal, new ones, a new root."),
     "extension": ("ringkey.cli.extension", "Extensions and their PINs."),
+    "phone": ("ringkey.cli.phone", "Phones: which are registered, which fail and why."),
+    "file": ("ringkey.cli.file", "Files and templates that phones get besides keys."),
+    "setting": ("ringkey.cli.setting", "Settings that can be changed while the servers run."),
     "status": ("ringkey.cli.status", "What runs, and until when its certificates are valid."),
     "explain": ("ringkey.cli.explain", "What happened in a capture of RAS, in plain words."),
+    "completion": ("ringkey.cli.completion", "Complete commands with the tab key: bash, zsh, fish."),
     "derive": ("ringkey.cli.derive", "Print the keys that protocol.md derives from given inputs."),
 }
 

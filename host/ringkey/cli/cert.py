@@ -1,8 +1,5 @@
 """`ringkey cert …`."""
 
-import json
-import os
-import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ringkey.cli import Options
+from ringkey.administration import certificates
+from ringkey.cli import Options, administering
 from ringkey.errors import UserError
-from ringkey.site import files, runtime
-from ringkey.site.config import Config, Site
+from ringkey.site import files
+from ringkey.site.config import Site
 from ringkey.site.keyserver_tables import GATEKEEPER_NAME
 
 if TYPE_CHECKING:
@@ -41,16 +39,14 @@ def command() -> None:
 
 
 @command.command(epilog="\b\nExamples:\n  ringkey cert status\n  ringkey cert status --json\n")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@administering.as_json
 @click.pass_obj
 def status(options: Options, as_json: bool) -> None:
     """Show every certificate of the site; exit status 1 where one has ended or ends within two weeks."""
-    from ringkey.site import roots
-
-    rows = _rows(options.site, options.config())
-    stage = roots.stage(options.site)
+    found = administering.ask(options, "certificates")
+    rows, stage = found["certificates"], found["roots"]
     if as_json:
-        click.echo(json.dumps({"certificates": rows, "roots": stage}, indent=2))
+        administering.show_json(found)
     else:
         for row in rows:
             click.echo(
@@ -74,18 +70,20 @@ Examples:
 @click.argument("which", type=click.Choice(["all", "keyserver", "gatekeeper"]), default="all")
 @_DAYS
 @_CA
+@administering.as_json
 @click.pass_obj
-def renew(options: Options, which: str, days: int, authority: Path | None) -> None:
+def renew(options: Options, *, which: str, days: int, authority: Path | None, as_json: bool) -> None:
     """Make new certificates and keys for the site's services; those that run take them up at once.
 
     The key server's names are those of ringkey.toml; connections that are open stay open.
     """
-    from ringkey.site import roots
-
-    config = options.config()
-    root = roots.signing(options.site, authority)
-    _renew(options, config, root, which, days)
-    _reload(options.site)
+    ca = None if authority is None else str(authority)
+    done = administering.do(options, "certificate.renew", which=which, days=days, ca=ca)
+    if as_json:
+        administering.show_json(done)
+        return
+    _renewed(done["renewed"])
+    _reloaded(done["reloaded"])
 
 
 @command.group()
@@ -187,7 +185,7 @@ def root_switch(options: Options, days: int) -> None:
 
     config = options.config()
     second = _writing(lambda: roots.switch(options.site))
-    _renew(options, config, second, "all", days)
+    _renewed(_writing(lambda: certificates.make(options.site, config, second, "all", days)))
     _writing(lambda: roots.switched(options.site))
     _reload(options.site)
     click.echo(f"""
@@ -203,38 +201,10 @@ def root_drop(options: Options) -> None:
     """Trust the first root no more."""
     from ringkey.site import roots
 
-    leaves = [certificate for _, certificate, _ in _pairs(options.config())]
+    leaves = [certificate for _, certificate, _ in certificates.pairs(options.config())]
     dropped = _writing(lambda: roots.drop(options.site, leaves))
     click.echo("One root is trusted." if dropped else "There was one root only.")
     _reload(options.site)
-
-
-def _pairs(config: Config) -> list[tuple[str, Path, Path]]:
-    """Return (service, certificate, private key) of the services that this site has."""
-    sections = (("keyserver", config.keyserver), ("gatekeeper", config.gatekeeper))
-    return [(name, found.certificate, found.private_key) for name, found in sections if found is not None]
-
-
-def _rows(site: Site, config: Config) -> list[dict[str, Any]]:
-    from ringkey.site import certificates
-
-    now = datetime.now(UTC)
-    trusted = certificates.bundle(site.root_certificate)
-    seen = [
-        certificates.look(path, trusted) for path in (certificate for _, certificate, _ in _pairs(config))
-    ]
-    seen += [certificates.Seen(site.root_certificate, root, (), True) for root in trusted]
-    return [
-        {
-            "file": str(one.path.relative_to(site.root) if one.path.is_relative_to(site.root) else one.path),
-            "state": one.state(now),
-            "end": one.certificate.not_valid_after_utc.isoformat(),
-            "days": one.left(now).days,
-            "names": list(one.names) or [one.certificate.subject.rfc4514_string()],
-            "serial": f"{one.certificate.serial_number:x}",
-        }
-        for one in seen
-    ]
 
 
 def _next_steps(options: Options, rows: list[dict[str, Any]]) -> None:
@@ -244,30 +214,10 @@ def _next_steps(options: Options, rows: list[dict[str, Any]]) -> None:
         click.echo(f"\nNext:\n  {options.command(step)}")
 
 
-def _renew(options: Options, config: Config, root: "Pair", which: str, days: int) -> None:
-    from ringkey.site import ca, certificates
-
-    life, now = timedelta(days=days), datetime.now(UTC)
-    trusted = certificates.bundle(options.site.root_certificate)
-    if root.certificate not in trusted:
-        raise UserError(
-            "that root is none that this site trusts (ca/root.crt)", options.command("cert status")
-        )
-    for name, certificate, private_key in _pairs(config):
-        if which not in ("all", name):
-            continue
-        if name == "keyserver":
-            pair = ca.server(root, config.need_keyserver().names, life, now)
-        else:
-            pair = ca.gatekeeper(root, certificates.role_of(certificate), life, now)
-
-        def write(pair: "Pair" = pair, at: Path = certificate, key: Path = private_key) -> None:
-            certificates.finish(at, key)
-            certificates.replace(at, key, pair)
-
-        _writing(write)
-        end = pair.certificate.not_valid_after_utc
-        click.echo(f"The {_WHAT[name]}'s certificate is valid until {end:%Y-%m-%d}.")
+def _renewed(made: list[dict[str, Any]]) -> None:
+    for one in made:
+        end = datetime.fromtimestamp(one["ends"], UTC)
+        click.echo(f"The {_WHAT[one['server']]}'s certificate is valid until {end:%Y-%m-%d}.")
 
 
 def _put(options: Options, out: Path, stem: str, pair: "Pair") -> None:
@@ -294,11 +244,10 @@ def _writing(what: Callable[[], _T]) -> _T:
 
 
 def _reload(site: Site) -> None:
-    """Let the services that run here take up what is new; who answers on its socket is alive."""
-    told = set()
-    for name in _WHAT:
-        pid = (runtime.ask(site.run, name) or {}).get("pid") if site.run.is_dir() else None
-        if isinstance(pid, int) and pid not in told:
-            os.kill(pid, signal.SIGHUP)
-            told.add(pid)
-            click.echo(f"Told process {pid} to take them up (SIGHUP).")
+    """Let the services that run here take up what is new."""
+    _reloaded(certificates.reload(site))
+
+
+def _reloaded(told: list[int]) -> None:
+    for pid in told:
+        click.echo(f"Told process {pid} to take them up (SIGHUP).")

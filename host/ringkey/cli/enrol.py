@@ -1,20 +1,14 @@
 """`ringkey enrol …`."""
 
-import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import Any, TextIO
 
 import click
 
+from ringkey.administration.enrolment import MAX_CSV
 from ringkey.cli import Options
+from ringkey.cli.administering import as_json, ask, do, show_json
 from ringkey.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ringkey.keyserver.enrolment import Enrolment
-
-_T = TypeVar("_T")
 
 
 @click.group()
@@ -37,28 +31,34 @@ Examples:
     "--minutes", type=click.IntRange(1, 90 * 24 * 60), default=30, show_default=True, help="For how long."
 )
 @click.option("--phones", type=click.IntRange(1, 10_000), help="For how many phones; else for any number.")
+@as_json
 @click.pass_obj
-def open_(options: Options, minutes: int, phones: int | None) -> None:
+def open_(options: Options, *, minutes: int, phones: int | None, as_json: bool) -> None:
     """Open the window: phones that come get keys.
 
     A new window takes the place of an open one.  A phone that asks again does not count twice.
     """
-    enrolment = _enrolment(options)
-    window = _done(lambda: enrolment.open_window(minutes, phones))
-    end = datetime.fromtimestamp(window.until, UTC)
+    done = do(options, "enrolment.open", minutes=minutes, phones=phones)
+    if as_json:
+        show_json(done)
+        return
+    end = datetime.fromtimestamp(done["until"], UTC)
     who = "any number of phones" if phones is None else f"{phones} phones"
     click.echo(f"The window is open until {end:%Y-%m-%d %H:%M} UTC, for {who}.")
-    _warn(enrolment, "window")
+    _warn(done, "window")
 
 
 @command.command(epilog="\b\nExamples:\n  ringkey enrol close\n")
+@as_json
 @click.pass_obj
-def close(options: Options) -> None:
+def close(options: Options, as_json: bool) -> None:
     """Close the window now."""
-    enrolment = _enrolment(options)
-    _done(enrolment.close_window)
+    done = do(options, "enrolment.close")
+    if as_json:
+        show_json(done)
+        return
     click.echo("The window is closed.")
-    _warn(enrolment, "window")
+    _warn(done, "window")
 
 
 @command.command(
@@ -73,43 +73,44 @@ Examples:
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--replace", is_flag=True, help="Forget what was listed before.")
 @click.option("--remove", is_flag=True, help="Take these entries off the list.")
+@as_json
 @click.pass_obj
-def import_(options: Options, file: TextIO, replace: bool, remove: bool) -> None:
+def import_(options: Options, file: TextIO, *, replace: bool, remove: bool, as_json: bool) -> None:
     """Put extensions and serial numbers on the list, from a CSV: EXT,SERIAL on each line.
 
     With both, that phone gets keys for that extension only; one of them may be empty.  A list with
     one wrong line changes nothing.
     """
-    from ringkey.keyserver import enrolment_list as lists
-
     if replace and remove:
         raise UserError(
             "--replace and --remove at once are not to be done", "ringkey enrol import --help", usage=True
         )
-    enrolment = _enrolment(options)
     try:
-        listed, problems = lists.parse(file)
+        text = file.read(MAX_CSV + 1)
     except UnicodeDecodeError:
         raise UserError(f"{file.name} is not UTF-8", f"file {file.name}") from None
-    if problems:
-        more = len(problems) - lists.MAX_PROBLEMS
-        shown = problems[: lists.MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
-        raise UserError(f"{file.name}: nothing was imported\n  " + "\n  ".join(shown))
-    before = lists.Listed() if replace else enrolment.listed()
-    after = before - listed if remove else before | listed
-    _done(lambda: enrolment.write_list(after))
-    click.echo(f"{len(after)} entries are listed ({len(listed)} in {file.name}).")
-    _warn(enrolment, "listed")
+    how = "replace" if replace else "remove" if remove else "add"
+    try:
+        done = do(options, "enrolment.import", csv=text, how=how)
+    except UserError as error:
+        if error.what.startswith("nothing was imported"):
+            raise UserError(f"{file.name}: {error.what}") from None
+        raise
+    if as_json:
+        show_json(done)
+        return
+    click.echo(f"{done['listed']} entries are listed ({done['given']} in {file.name}).")
+    _warn(done, "listed")
 
 
 @command.command(epilog="\b\nExamples:\n  ringkey enrol status\n  ringkey enrol status --json\n")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json
 @click.pass_obj
 def status(options: Options, as_json: bool) -> None:
     """Show the policy, the window and how many are listed."""
-    found = _enrolment(options).status()
+    found = ask(options, "enrolment")
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        show_json(found)
         return
     window = found["window"]
     left = "any number of phones" if window["phones_left"] is None else f"{window['phones_left']} phones"
@@ -127,22 +128,9 @@ def status(options: Options, as_json: bool) -> None:
     )
 
 
-def _enrolment(options: Options) -> "Enrolment":
-    from ringkey.keyserver.enrolment import Enrolment
-
-    return Enrolment(options.config().need_keyserver().enrolment)
-
-
-def _done(what: "Callable[[], _T]") -> "_T":
-    try:
-        return what()
-    except OSError as e:
-        raise UserError(f"cannot write the enrolment's state: {e.strerror}", "df -h .") from None
-
-
-def _warn(enrolment: "Enrolment", policy: str) -> None:
-    if enrolment.policy != policy:
+def _warn(done: dict[str, Any], policy: str) -> None:
+    if done["policy"] != policy:
         click.echo(
-            f'Note: the policy is "{enrolment.policy}", so this decides nothing until ringkey.toml has '
+            f'Note: the policy is "{done["policy"]}", so this decides nothing until ringkey.toml has '
             f'[keyserver.enrolment] policy = "{policy}" and the key server was started again.'
         )

@@ -1,17 +1,12 @@
 """`ringkey key …`: the keys that were issued, and their revocation."""
 
-import json
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from ringkey.cli import Options, keyserver_office
-from ringkey.database import translated
+from ringkey.cli import Options, administering
+from ringkey.cli.administering import as_json, ask, do, show_json, when
 from ringkey.errors import UserError
-from ringkey.keyserver import books, register
-from ringkey.keyserver.register import Key
-from ringkey.site.config import KeyServerConfig
 
 # Lines of a list, unless asked otherwise: a screen or two.
 _LINES = 50
@@ -34,16 +29,20 @@ Examples:
   ringkey key list --revoked --json
 """,
 )
-@click.option("--ext", help="Of this extension only.")
+@click.option("--search", default="", help="With this as extension, serial, address or g.")
+@click.option("--ext", help="Of this extension only.", shell_complete=administering.extension)
 @click.option("--serial", help="Of this serial number only.")
 @click.option("--generation", help="Of this generation only.")
 @click.option("--revoked", is_flag=True, help="Revoked ones only.")
-@click.option("--limit", type=click.IntRange(1), default=_LINES, show_default=True, help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=_LINES, show_default=True, help="At most so many."
+)
+@as_json
 @click.pass_obj
 def list_(
     options: Options,
     *,
+    search: str,
     ext: str | None,
     serial: str | None,
     generation: str | None,
@@ -53,12 +52,9 @@ def list_(
 ) -> None:
     """List issued keys, the newest first."""
     named = {"ext": ext, "serial": serial, "generation": generation}
-    where = [register.chosen_by(by, value) for by, value in named.items() if value is not None]
-    if revoked:
-        where.append(register.issued.c.revoked.is_not(None))
-    found = _read(options.config().need_keyserver(), where, limit)
+    found = ask(options, "keys", search=search, revoked=revoked, limit=limit, **named)["keys"]
     if as_json:
-        click.echo(json.dumps([_told(key) for key in found], indent=2))
+        show_json([_told(key) for key in found])
         return
     for key in found:
         click.echo(_line(key))
@@ -73,15 +69,15 @@ Example:
 """
 )
 @click.argument("g")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json
 @click.pass_obj
 def show(options: Options, g: str, as_json: bool) -> None:
     """Show what is on record about the key named G, 32 hex digits."""
-    found = _read(options.config().need_keyserver(), [register.chosen_by("g", g)], 1)
+    found = ask(options, "keys", g=g, limit=1)["keys"]
     if not found:
         raise UserError(f"no key {g} is on record here", "ringkey key list")
     if as_json:
-        click.echo(json.dumps(_told(found[0]), indent=2))
+        show_json(_told(found[0]))
         return
     for name, value in _told(found[0]).items():
         click.echo(f"{name:<12} {value if value is not None else '-'}")
@@ -101,6 +97,7 @@ Examples:
 @click.option("--serial", help="All keys that a phone with this serial number has fetched.")
 @click.option("--generation", help="All keys of this generation, which must not be the current one.")
 @click.option("--reason", default="", help="Why: for whoever reads the record.")
+@as_json
 @click.pass_obj
 def revoke(
     options: Options,
@@ -110,6 +107,7 @@ def revoke(
     serial: str | None,
     generation: str | None,
     reason: str,
+    as_json: bool,
 ) -> None:
     """Revoke keys that were issued up to now; only new keys bring a phone back.
 
@@ -123,51 +121,30 @@ def revoke(
             "give one of --g, --ext, --serial and --generation", "ringkey key revoke --help", usage=True
         )
     by, value = chosen[0]
-    config = options.config().need_keyserver()
-    done = keyserver_office.ask(options, config, "revoke", by=by, value=value, reason=reason)
+    done = do(options, "key.revoke", by=by, value=value, reason=reason)
+    if as_json:
+        show_json(done)
+        return
     if by == "generation":
         click.echo(f"generation {value} is out of force")
     else:
         click.echo(f"{done['keys'] or 1} key{'s' if done['keys'] > 1 else ''} of {by} {value} revoked")
     if by == "ext":
         click.echo(f"\nIf its PIN may be known:\n  {options.command(f'extension pin {value}')}")
-    if config.peers and by != "g":
+    if done["peers"]:
         click.echo(
             "\nOn each other key server of this site, for the keys that it has issued, the same again."
         )
 
 
-def _read(config: KeyServerConfig, where: list[Any], most: int) -> list[Key]:
-    import sqlalchemy as sa
-
-    engine = register.open_to_read(config.register, books.PATIENCE)
-    try:
-        with translated(register.KIND, config.register), engine.connect() as connection:
-            return register.keys(connection, sa.and_(sa.true(), *where), most)
-    finally:
-        engine.dispose()
+def _told(key: dict[str, Any]) -> dict[str, Any]:
+    return {**key, "issued": when(key["issued"])}
 
 
-def _told(key: Key) -> dict[str, Any]:
-    return {
-        "g": key.g.hex(),
-        "issued": _time(key.at),
-        "ext": key.ext,
-        "serial": key.serial,
-        "source": key.source,
-        "generation": key.generation,
-        "revoked": key.revoked,
-    }
-
-
-def _line(key: Key) -> str:
-    revoked = "" if key.revoked is None else f"   REVOKED {key.revoked}".rstrip()
-    serial = "" if key.serial is None else f"   serial {key.serial}"
+def _line(key: dict[str, Any]) -> str:
+    revoked = "" if key["revoked"] is None else f"   REVOKED {key['revoked']}".rstrip()
+    serial = "" if key["serial"] is None else f"   serial {key['serial']}"
     return (
-        f"{key.g.hex()}   {_time(key.at)}   generation {key.generation}   ext {key.ext or '-'}"
-        f"   from {key.source or '-'}{serial}{revoked}"
+        f"{key['g']}   {when(key['issued'])}   generation {key['generation']}   ext {key['ext'] or '-'}"
+        f"   from {key['source'] or '-'}{serial}{revoked}"
     )
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,14 +6,14 @@ when it is drawn, as words, and when it is split, as shares; at no other time.
 
 import re
 import secrets
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from ringkey.cli import Options, asking, keyserver_office
+from ringkey.cli import Options, administering, asking
+from ringkey.cli.administering import as_json
 from ringkey.errors import UserError
 from ringkey.keyserver import counter, keyring, register, sealing, words
 from ringkey.keyserver.keyring import Keyring
@@ -131,21 +131,26 @@ Example:
   ringkey seed check
 """
 )
+@as_json
 @click.pass_obj
-def check(options: Options) -> None:
+def check(options: Options, as_json: bool) -> None:
     """Open the sealed seed, and show the check value of each generation.
 
     Every key server with the same seed shows the same, and so do its phones.
     """
-    config = options.config().need_keyserver()
-    ring, now = _read(config), time.time()
-    for one in ring.generations:
-        if one.until is None:
+    found = administering.ask(options, "generations")
+    if as_json:
+        administering.show_json(found)
+        return
+    for one in found["generations"]:
+        if one["until"] is None:
             state = "new keys come from it"
         else:
-            state = f"answers until {_time(one.until)}" if one.in_force(now) else f"ended {_time(one.until)}"
-        cvm = one.check_value(config.suite).hex()
-        click.echo(f"generation {one.number}   check value {cvm}   since {_time(one.begun)}, {state}")
+            ended = one["state"] == "ended"
+            state = f"{'ended' if ended else 'answers until'} {_time(one['until'])}"
+        click.echo(
+            f"generation {one['number']}   check value {one['cvm']}   since {_time(one['since'])}, {state}"
+        )
 
 
 @command.command(
@@ -160,24 +165,54 @@ Examples:
     "--overlap", default="14d", show_default=True, metavar="TIME", help="Such as 14d, 36h, 90m, 10s."
 )
 @click.option("--enter", "entering", is_flag=True, help="Take the new seed from its words.")
+@as_json
 @click.pass_obj
-def rotate(options: Options, overlap: str, entering: bool) -> None:
+def rotate(options: Options, *, overlap: str, entering: bool, as_json: bool) -> None:
     """Begin a new generation of keys, whether or not the key server runs.
 
     New keys come from a new seed, which is shown this once.  The old one answers for its phones until
     the overlap ends; meanwhile they are told to fetch new keys, and do so at a quiet moment.
     """
-    config = options.config().need_keyserver()
+    options.config().need_keyserver()
     seed = _ask_seed(as_hex=False).hex() if entering else None
-    done = keyserver_office.ask(options, config, "rotate", overlap=_seconds(overlap), seed=seed)
+    done = administering.do(options, "seed.rotate", overlap=_seconds(overlap), seed=seed)
+    if as_json:
+        administering.show_json(done)
+        return
     if done["words"] is not None:
         _show_words(done["words"])
     click.echo(f"check value   {done['cvm']}")
     click.echo(f"generation    {done['generation']}; the one before answers until {_time(done['until'])}")
-    if done["words"] is not None and config.peers:
+    if done["words"] is not None and done["peers"]:
         click.echo(
             "\nOn each other key server, now:\n  ringkey seed rotate --overlap " + overlap + " --enter"
         )
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  ringkey seed progress
+  watch -n 5 ringkey seed progress
+"""
+)
+@as_json
+@click.pass_obj
+def progress(options: Options, as_json: bool) -> None:
+    """Show how far a rotation is: how many registered phones are on which generation."""
+    found = administering.ask(options, "rotation")
+    if as_json:
+        administering.show_json(found)
+        return
+    for name, count in sorted(found["phones"].items(), reverse=True):
+        share = count / found["registered"] if found["registered"] else 0.0
+        click.echo(f"generation {name:<8} {count:>7} phones  {share:4.0%}  {'#' * round(40 * share)}")
+    if found["running"]:
+        click.echo(f"The generation before answers until {_time(found['until'])}")
+    elif not found["phones"]:
+        click.echo("No key server of this site runs here, or none is configured.")
+    else:
+        click.echo("One generation is in force.")
 
 
 @command.command(

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from ringkey.cli import Options
+from ringkey.cli import Options, administering
+from ringkey.cli.administering import when
 from ringkey.errors import UserError
 from ringkey.site import files, runtime
 from ringkey.site.config import Config, Site
@@ -29,8 +30,13 @@ def command(options: Options, as_json: bool) -> None:
     """Show what runs here: ports, check value, certificates, extensions, registrations."""
     config = options.config()
     found = collect(options.site, config)
+    try:
+        overview: dict[str, Any] | None = administering.ask(options, "overview")
+    except UserError as error:
+        # What is damaged shall not hide what runs.
+        overview, trouble = None, error.what
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps({**found, "overview": overview}, indent=2))
         return
     click.echo(f"site        {options.site.root.absolute()}")
     for name in ("keyserver", "gatekeeper"):
@@ -39,8 +45,30 @@ def command(options: Options, as_json: bool) -> None:
         days = (datetime.fromisoformat(end) - datetime.now(UTC)).days
         note = "" if days > SOON else ("  ENDED" if days < 0 else f"  ends in {days} days")
         click.echo(f"certificate {path:<28} valid until {end[:10]}{note}")
+    if overview is None:
+        click.echo(f"the rest       cannot be told: {trouble}")
+    else:
+        _show(overview)
     if not found["keyserver"]["running"] and not found["gatekeeper"]["running"]:
         click.echo(f"\nNext:\n  {options.command('serve')}")
+
+
+def _show(overview: dict[str, Any]) -> None:
+    phones = overview["phones"]
+    if phones["extensions"]:
+        states = ", ".join(
+            f"{phones[name]} {name}" for name in ("registered", "failing", "absent", "disabled")
+        )
+        click.echo(f"phones      {states}")
+    for one in overview["reasons"]:
+        click.echo(f"failing     {one['phones']} at {one['step']}: {one['words']}")
+    for server in overview["servers"]:
+        for problem in server["problems"] if server["running"] else ():
+            click.echo(f"problem     {server['name']}: {problem['what']} (try: {problem['next']})")
+    if overview["rotation"] is not None:
+        click.echo(f"rotation    the generation before answers until {when(overview['rotation']['until'])}")
+    if overview["disk"]["level"] != "ok":
+        click.echo(f"disk        {overview['disk']['free'] >> 20} MiB free")
 
 
 def collect(site: Site, config: Config) -> dict[str, Any]:
