@@ -115,9 +115,8 @@ def _rewrite(old: list[Path], path: Path, shards: int, key: bytes) -> None:
         for part in there:
             part.put(batch, shard, shards, shift)
         batch.nonces = _newest_last([one.nonces for one in found])
-        batch.answers = [
-            octets for _, octets in sorted(entry for part in there for entry in part.answers(shift))
-        ]
+        answers = sorted(entry for part in there for entry in part.answers(shift))
+        batch.answers = [octets for _, octets in answers[-MAX_ANSWERS:]]
         store = Store(file_of(path, shard, shards), key)
         try:
             store.open()
