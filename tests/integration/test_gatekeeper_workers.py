@@ -99,8 +99,9 @@ class World:
         self.fleet.close()
         for phone in self.phones:
             phone.socket.close()
-        for service in reversed(self.started):
-            service.stop()
+        with contextlib.ExitStack() as stack:
+            for service in self.started:
+                stack.callback(service.stop)
         output = "".join(service.output for service in self.started)
         of_phones = {getattr(r, name).hex() for r in self.records.values() for name in ("kg", "ka")}
         assert_no_secret(output, {self.site}, {PIN, *of_phones})

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ class WorkersService:
         Raises UserError where it cannot be used, and then nothing has changed.
         """
         config = self._config
-        certificates.finish(config.certificate, config.private_key)
+        with suppress(OSError):
+            certificates.finish(config.certificate, config.private_key)
         client_tls(config.key_server_ca, config.certificate, config.private_key)
         task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
         self._doing.add(task)
@@ -124,7 +126,8 @@ class WorkersService:
         # First: it finds out whether another gatekeeper of this site runs.  Its commands are the workers'.
         self._control = ControlServer(self._site.run, "gatekeeper", self._commands)
         await self._control.start()
-        certificates.finish(config.certificate, config.private_key)
+        with suppress(OSError):
+            certificates.finish(config.certificate, config.private_key)
         await asyncio.get_running_loop().run_in_executor(None, layout.settle, config, self._shards)
         port = udp_port(config.listen, config.port)
         self._children = [
