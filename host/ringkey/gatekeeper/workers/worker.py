@@ -310,7 +310,6 @@ async def _run(talk_end: int, lane: int, port: int) -> int:
     die_with(part.parent)
     log.configure(part.form, part.file)
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     service = WorkerService(part, talk, (socket.socket(fileno=lane), socket.socket(fileno=port)))
     try:
         await service.start()
@@ -340,8 +339,8 @@ async def _run(talk_end: int, lane: int, port: int) -> int:
 
 def main(arguments: list[str]) -> int:
     """Be the worker whose sockets have these numbers; returns the exit status."""
-    # Ctrl-C in a terminal is for the supervisor; so is SIGHUP.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    # They come to all processes of a terminal, or of a unit of systemd's: the supervisor's to act upon.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     process.hide()
     return asyncio.run(_run(*map(int, arguments[:3])))
