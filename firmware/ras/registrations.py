@@ -99,7 +99,6 @@ class Held:
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
         self.reason = ""
         self.release = None  # the _Release that waits for its UCF
-        self.refetch = False  # whether an administrator wants its phone to fetch new keys
 
     def __repr__(self) -> str:
         return "Held(%s, %s)" % (self.ext, self.identifier)
@@ -281,7 +280,7 @@ class Registrations:
 
     def ask_to_fetch(self, held: Held, elements: dict) -> None:
         """Add to an RCF's elements that new keys are to be fetched soon, where they are."""
-        if held.refetch or held.cvm in self.outdated:
+        if held.cvm in self.outdated:
             elements[profile.REFRESH] = b"\x01"
 
     # -- the end of a registration

@@ -7,13 +7,16 @@ from types import SimpleNamespace
 import pytest
 from ras import profile
 from ras.keys import SUITES
+from ras.lookups import Lookup
 from ras.message import GRQ, RRQ
 from ras.registrations import Held
 from ringkey.errors import UserError
+from ringkey.gatekeeper import lookups, renewals
 from ringkey.gatekeeper import news as module
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.office import PIECE, Office
+from ringkey.gatekeeper.renewals import RENEW, Lookups
 
 HERE = ("192.0.2.5", 1719)
 THERE = ("192.0.2.6", 1719)
@@ -178,6 +181,9 @@ class Parts:
     def apply_settings(self):
         return ["time_to_live"]
 
+    async def renew(self, ext):
+        return ext in self.rows
+
     async def end(self, ext, reason):
         self.asked.append((ext, reason))
         return ext in self.rows
@@ -263,10 +269,41 @@ def test_one_phone_with_its_time_line():
 
 
 def test_a_phone_that_is_asked_to_fetch():
-    parts, _, _, commands = office("1001")
-    assert commands["refresh"]({"ext": "1001"})["asked"] is True
-    assert parts.rows["1001"].refetch is True
-    assert commands["refresh"]({"ext": "1002"}) == {"asked": False, "within": None}
+    _, _, _, commands = office("1001")
+    assert asyncio.run(commands["refresh"]({"ext": "1001"})) == {"asked": True, "within": RENEW}
+    assert asyncio.run(commands["refresh"]({"ext": "1002"})) == {"asked": False, "within": None}
+
+
+class Answers(Lookups):
+    """Look-ups whose key server and directory know everything."""
+
+    def __init__(self):
+        pass
+
+
+def test_keys_that_shall_be_replaced_are_obsolete_for_a_while(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(renewals.time, "monotonic", lambda: now[0])
+    known = Lookup(kg=b"kg", pin="1")
+    monkeypatch.setattr(lookups.Lookups, "at_once", lambda *_: known)
+    answers = Answers()
+    assert answers.at_once("1001", b"g1") is known
+    answers.renew(b"g1")
+    found = answers.at_once("1001", b"g1")
+    assert (found.code, found.kg, found.pin) == (profile.OBSOLETE, b"kg", "1")  # so the GRJ can be signed
+    assert answers.at_once("1001", b"g2") is known
+    now[0] = RENEW + 1
+    assert answers.at_once("1001", b"g1") is known  # it got no others: better these than none
+    for i in range(2 * renewals.MAX_RENEWALS):
+        answers.renew(i.to_bytes(16, "big"))
+    assert len(answers._until) == renewals.MAX_RENEWALS
+
+
+def test_who_is_refused_anyway_is_told_why():
+    answers = Answers()
+    answers.renew(b"g1")
+    refused = Lookup(profile.REVOKED)
+    assert answers._judged(b"g1", refused) is refused
 
 
 @pytest.mark.parametrize(

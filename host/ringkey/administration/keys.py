@@ -36,9 +36,9 @@ MAX_OVERLAP = 366 * 86400
 MAX_SEED = 128
 
 
-async def generations(admin: "Administration", _author: Author) -> Any:
+async def generations(admin: "Administration", author: Author) -> Any:
     now = time.time()
-    found = (await keyserver.ask(admin, "generations"))["generations"]
+    found = await keyserver.generations(admin, author)
     return {
         "generations": [
             {

@@ -3,6 +3,9 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ringkey.administration.roles import COMMAND_LINE, Author
+from ringkey.errors import UserError
+
 if TYPE_CHECKING:
     from ringkey.administration.site import Administration
 
@@ -14,6 +17,27 @@ async def ask(admin: "Administration", do: str, **arguments: object) -> dict[str
     if answer is not None:
         return answer
     return await asyncio.to_thread(_in_files, admin, do, arguments)
+
+
+async def generations(admin: "Administration", author: Author) -> list[dict[str, Any]]:
+    """Return the generations of keys, oldest first; raises UserError.
+
+    Where no key server runs the sealed seed is opened for them, at the command line only: a process that
+    browsers talk to shall not hold it for the asking.
+    """
+    config = admin.config.need_keyserver()
+    answer = await admin.control("keyserver", "generations")
+    if answer is None:
+        if author.way != COMMAND_LINE:
+            raise UserError(
+                "the key server does not run here, and so nobody can say", "ringkey keyserver serve"
+            )
+        from ringkey.keyserver import keyring, office
+
+        ring = await admin.off_loop(lambda: keyring.read(config.seed, config.seed_key, admin.passphrase))
+        answer = office.generations(ring, config.suite)
+    found: list[dict[str, Any]] = answer["generations"]
+    return found
 
 
 def _in_files(admin: "Administration", do: str, arguments: dict[str, object]) -> dict[str, Any]:

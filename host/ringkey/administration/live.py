@@ -62,14 +62,16 @@ class Live:
     """The poller of one site.
 
     following: registrations and failing are what the gatekeeper has now; registrations: EXT to what
-    holds it; failing: EXT to its last failure; said: server to what it says of itself, None where it does not
-    run here; figures: the gatekeeper's, {} where it does not run; series: figures over time.
+    holds it; failing: EXT to its last failure there; denied: EXT to why the key server gave it no keys;
+    said: server to what it says of itself, None where it does not run here; figures: the gatekeeper's, {}
+    where it does not run; series: figures over time.
     """
 
     def __init__(self, site: Site) -> None:
         self.following = False
         self.registrations: dict[str, Row] = {}
         self.failing: dict[str, Row] = {}
+        self.denied: dict[str, Row] = {}
         self.said: dict[str, dict[str, Any] | None] = dict.fromkeys(SERVERS)
         self.figures: dict[str, Any] = {}
         self.series = Series()
@@ -169,7 +171,7 @@ class Live:
     # -- figures
 
     async def _look(self) -> None:
-        before = 0.0
+        before, denials = 0.0, -1
         while True:
             await asyncio.sleep(max(0.0, before + LOOK - time.monotonic()))
             before = time.monotonic()
@@ -177,6 +179,8 @@ class Live:
                 self._said(server, await asyncio.to_thread(self._how_is, server))
             with suppress(UserError):
                 self.figures = await self._ask("figures") or {}
+            with suppress(UserError):
+                denials = self._denied(await self._ask("denied", server="keyserver", n=denials))
             self.series.add(time.time(), self.figures, self.registrations if self.following else None)
             self._looked.set()
             self._notice()
@@ -193,7 +197,12 @@ class Live:
         """Tell of an overview that has changed, and of what others have put on record."""
         status = [(one or {}).get("status") for one in self.said.values()]
         key_server = self.figures.get("key_server")
-        summary = (len(self.registrations), sorted(self.failing), repr(status), repr(key_server))
+        summary = (
+            len(self.registrations),
+            sorted((*self.failing, *self.denied)),
+            repr(status),
+            repr(key_server),
+        )
         if summary != self._summary:
             self._summary = summary
             self._tell({"kind": "overview"})
@@ -207,7 +216,20 @@ class Live:
             if not first:
                 self._tell({"kind": "changed", "action": ""})
 
-    async def _ask(self, do: str, **arguments: object) -> dict[str, Any] | None:
+    def _denied(self, found: dict[str, Any] | None) -> int:
+        """Take in whom the key server has given no keys; return the number to ask with next."""
+        if found is None or found["denied"] is None:
+            return -1 if found is None else int(found["n"])
+        now = {one["ext"]: one for one in found["denied"]}
+        changed = [ext for ext in {*now, *self.denied} if now.get(ext) != self.denied.get(ext)]
+        self.denied = now
+        for ext in changed:
+            self._tell({"kind": "phone", "ext": ext})
+        return int(found["n"])
+
+    async def _ask(
+        self, do: str, /, server: str = "gatekeeper", **arguments: object
+    ) -> dict[str, Any] | None:
         if not self._site.run.is_dir():
             return None
-        return await control.inquire(self._site.run, "gatekeeper", do, **arguments)
+        return await control.inquire(self._site.run, server, do, **arguments)

@@ -77,12 +77,17 @@ async def phone(admin: "Administration", author: Author, *, ext: str) -> Any:
     answer = await admin.control("gatekeeper", "phone", ext=ext)
     one = answer or {"registered": None, "failing": None, "timeline": []}
     registered = {} if one["registered"] is None else {ext: one["registered"]}
+    denied = await admin.control("keyserver", "denied", ext=ext)
+    refused = [] if denied is None else denied["denied"]
     failing = {} if one["failing"] is None else {ext: one["failing"]}
+    failing = _later(failing, {row["ext"]: row for row in refused})
     issued = await register.of_extension(admin, ext)
     numbers = await register.numbers(admin)
-    found = Found(one["registered"], one["failing"], issued[0] if issued else None, numbers)
+    found = Found(one["registered"], failing.get(ext), issued[0] if issued else None, numbers)
     row = _row(entry, state_of(entry, registered, failing), found)
-    timeline = sorted([*one["timeline"], *map(_fetched, issued)], key=lambda line: line["at"])
+    timeline = sorted(
+        [*one["timeline"], *map(_fetched, issued), *map(_refused, refused)], key=lambda line: line["at"]
+    )
     return {
         **row,
         "enabled": entry.enabled,
@@ -118,13 +123,22 @@ async def refresh(admin: "Administration", _author: Author, *, ext: str) -> Any:
 async def held(admin: "Administration") -> tuple[dict[str, Row], dict[str, Row]]:
     """Return (registrations, failures) by extension: what `live` has, else what the gatekeeper says now."""
     if admin.live.following:
-        return admin.live.registrations, admin.live.failing
+        return admin.live.registrations, _later(admin.live.failing, admin.live.denied)
     answer = await admin.control("gatekeeper", "registrations", failing=True)
-    if answer is None:
-        return {}, {}
-    return {one["ext"]: one for one in answer["registrations"]}, {
-        one["ext"]: one for one in answer["failing"]
-    }
+    registered = {} if answer is None else {one["ext"]: one for one in answer["registrations"]}
+    failing = {} if answer is None else {one["ext"]: one for one in answer["failing"]}
+    answer = await admin.control("keyserver", "denied")
+    denied = {} if answer is None else {one["ext"]: one for one in answer["denied"]}
+    return registered, _later(failing, denied)
+
+
+def _later(failing: dict[str, Row], denied: dict[str, Row]) -> dict[str, Row]:
+    """Return each extension's last failure: at the gatekeeper, or that it got no keys."""
+    found = dict(failing)
+    for ext, one in denied.items():
+        if ext not in found or found[ext]["at"] < one["at"]:
+            found[ext] = one
+    return found
 
 
 def state_of(entry: "Entry", registered: dict[str, Row], failing: dict[str, Row]) -> str:
@@ -176,6 +190,11 @@ def _fetched(key: Row) -> Row:
     if key["revoked"] is not None:
         return {"at": key["issued"], "what": "key", "words": f"{words}; revoked since", "mood": "bad"}
     return {"at": key["issued"], "what": "key", "words": words, "mood": "plain"}
+
+
+def _refused(one: Row) -> Row:
+    times = "" if one["count"] == 1 else f", {one['count']} times"
+    return {"at": one["at"], "what": "key-refused", "words": f"{one['words']}{times}", "mood": "bad"}
 
 
 def _has(entry: "Entry", registered: dict[str, Row], wanted: str) -> bool:
@@ -305,7 +324,7 @@ ACTIONS = (
     Action(
         "phone.refresh",
         Role.OPERATOR,
-        "Have a phone fetch new keys, at its next keepAlive",
+        "Have a phone fetch new keys: it registers anew, with others",
         ("phone", "refresh"),
         refresh,
         (EXT,),

@@ -49,6 +49,10 @@ class Record:
 
     async def write(self, author: Author, what: str, /, **fields: object) -> int:
         """Put a line on record, with its author; returns its number.  Raises Unrecorded."""
+        return await asyncio.to_thread(lambda: self.put(author, what, **fields))
+
+    def put(self, author: Author, what: str, /, **fields: object) -> int:
+        """Do as `write` does, at once."""
         entry: Line = {
             "what": what,
             "author": cut(author.name),
@@ -57,7 +61,7 @@ class Record:
             "source": cut(author.source),
             **{name: value for name, value in fields.items() if value is not None},
         }
-        return await asyncio.to_thread(self._write, entry)
+        return self._write(entry)
 
     async def refused(self, author: Author, action: str, reason: str, /, **fields: object) -> None:
         """Note what was refused, as long as there are not too many a second; a failure is only logged."""

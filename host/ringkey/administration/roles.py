@@ -43,6 +43,9 @@ class Author:
     source: str
 
 
+COMMAND_LINE = "command line"
+
+
 class Forbidden(UserError):
     """The author's role may not do this."""
 
@@ -53,4 +56,4 @@ def at_the_command_line() -> Author:
         name = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container
         name = "unknown"
-    return Author(name, Role.ADMINISTRATOR, "command line", "here")
+    return Author(name, Role.ADMINISTRATOR, COMMAND_LINE, "here")

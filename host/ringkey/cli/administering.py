@@ -7,7 +7,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,9 @@ from typing import Any, TypeVar
 import click
 
 from ringkey.administration import roles
-from ringkey.administration.site import Administration
+from ringkey.administration.record import Record
+from ringkey.administration.site import DIRECTORY, Administration
+from ringkey.administration.values import cut
 from ringkey.cli import DEFAULT_SITE, Options, asking
 from ringkey.errors import UserError
 from ringkey.site.config import Site
@@ -37,6 +40,26 @@ def do(options: Options, name: str, /, **values: object) -> dict[str, Any]:
 def ask(options: Options, name: str, /, **values: object) -> dict[str, Any]:
     """Return the answer to a query of the table; raises UserError."""
     return _run(options, lambda administration, author: administration.ask(author, name, **values))
+
+
+@contextmanager
+def on_record(options: Options, action: str, **values: object) -> Iterator[None]:
+    """Put on record what a command does that the console cannot: before, and what came of it.
+
+    values: no secret.  Raises Unrecorded, and then it is not to be done.
+    """
+    record = Record(options.site.root / DIRECTORY)
+    author = roles.at_the_command_line()
+    told = {"action": action, "values": values}
+    number = record.put(author, "asked", **told)
+    try:
+        yield
+    except BaseException as error:
+        reason = cut(error.what) if isinstance(error, UserError) else type(error).__name__
+        with suppress(UserError):
+            record.put(author, "failed", **told, of=number, reason=reason)
+        raise
+    record.put(author, "done", **told, of=number)
 
 
 def _run(options: Options, what: Callable[[Administration, roles.Author], Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from ringkey.administration.audit import LOGS
 from ringkey.administration.record import FILE
 from ringkey.administration.site import DIRECTORY
 from ringkey.cli import Options
-from ringkey.cli.administering import as_json, ask, do, show_json, show_table, when
+from ringkey.cli.administering import as_json, ask, do, on_record, show_json, show_table, when
 from ringkey.errors import UserError
 from ringkey.keyserver import books, trail
 
@@ -134,7 +134,9 @@ def renew(options: Options) -> None:
     must not be running.
     """
     config = options.config().need_keyserver()
-    for path in books.renew(config.audit, config.register):
+    with on_record(options, "audit.renew"):
+        aside = books.renew(config.audit, config.register)
+    for path in aside:
         click.echo(f"The old trail is in {path}")
     click.echo(f"A new trail is in {config.audit}")
     click.echo(f"\nNext:\n  {options.command('keyserver serve')}")

@@ -120,7 +120,8 @@ def issue_gatekeeper(options: Options, name: str, out: Path, days: int, authorit
         )
     root = roots.signing(options.site, authority)
     pair = ca.gatekeeper(root, name, timedelta(days=days), datetime.now(UTC))
-    _put(options, out, "gatekeeper", pair)
+    with administering.on_record(options, "certificate.issue", kind="gatekeeper", name=name, days=days):
+        _put(options, out, "gatekeeper", pair)
 
 
 @issue.command(
@@ -152,7 +153,11 @@ def issue_keyserver(
 
     root = roots.signing(options.site, authority)
     pair = ca.server(root, (*addresses, *names), timedelta(days=days), datetime.now(UTC))
-    _put(options, out, "server", pair)
+    names = (*addresses, *names)
+    with administering.on_record(
+        options, "certificate.issue", kind="keyserver", names=list(names), days=days
+    ):
+        _put(options, out, "server", pair)
 
 
 @command.group()
@@ -166,7 +171,8 @@ def root_new(options: Options) -> None:
     """Make a second root that is trusted beside the first, which still signs."""
     from ringkey.site import roots
 
-    _writing(lambda: roots.new(options.site))
+    with administering.on_record(options, "certificate.root.new"):
+        _writing(lambda: roots.new(options.site))
     click.echo(f"ca/root.crt and {options.site.root_der.name} have two roots now; the first one still signs.")
     _reload(options.site)
     click.echo(f"""
@@ -184,9 +190,10 @@ def root_switch(options: Options, days: int) -> None:
     from ringkey.site import roots
 
     config = options.config()
-    second = _writing(lambda: roots.switch(options.site))
-    _renewed(_writing(lambda: certificates.make(options.site, config, second, "all", days)))
-    _writing(lambda: roots.switched(options.site))
+    with administering.on_record(options, "certificate.root.switch", days=days):
+        second = _writing(lambda: roots.switch(options.site))
+        _renewed(_writing(lambda: certificates.make(options.site, config, second, "all", days)))
+        _writing(lambda: roots.switched(options.site))
     _reload(options.site)
     click.echo(f"""
 Next:
@@ -202,7 +209,8 @@ def root_drop(options: Options) -> None:
     from ringkey.site import roots
 
     leaves = [certificate for _, certificate, _ in certificates.pairs(options.config())]
-    dropped = _writing(lambda: roots.drop(options.site, leaves))
+    with administering.on_record(options, "certificate.root.drop"):
+        dropped = _writing(lambda: roots.drop(options.site, leaves))
     click.echo("One root is trusted." if dropped else "There was one root only.")
     _reload(options.site)
 

@@ -77,6 +77,7 @@ def another(
     """
     from ras.address import join_address
 
+    from ringkey.cli import administering
     from ringkey.keyserver import counter
     from ringkey.site import edit, init
 
@@ -87,10 +88,12 @@ def another(
         )
     site = options.config()
     config = site.need_keyserver()
-    server_id = init.create_another(directory, options.site, config, named, (port, advanced_port, admin_port))
-    counter.create(directory / "keyserver" / "counter", server_id)
-    peers = tuple(one.hex(":") for one in (*config.peers, server_id))
-    edit.set_texts(site.file, "keyserver", "peers", peers)
+    with administering.on_record(options, "keyserver.another", names=list(named)):
+        ports = (port, advanced_port, admin_port)
+        server_id = init.create_another(directory, options.site, config, named, ports)
+        counter.create(directory / "keyserver" / "counter", server_id)
+        peers = tuple(one.hex(":") for one in (*config.peers, server_id))
+        edit.set_texts(site.file, "keyserver", "peers", peers)
     click.echo(f"A key server in {directory}, server id {server_id.hex(':')}")
     if site.gatekeeper is not None:
         url = f"https://{join_address(named[0], advanced_port)}"
@@ -118,10 +121,12 @@ def new_counter(options: Options) -> None:
     Phones with keys from before fetch new ones by themselves at their next registration.  A file
     that is there is put aside.  The key server must not be running.
     """
+    from ringkey.cli import administering
     from ringkey.keyserver import counter
 
     config = options.config().need_keyserver()
-    aside = counter.renew(config.counter, config.server_id)
+    with administering.on_record(options, "keyserver.new-counter"):
+        aside = counter.renew(config.counter, config.server_id)
     if aside is not None:
         click.echo(f"The old counter is in {aside}")
     click.echo(f"A new counter is in {config.counter}")

@@ -115,9 +115,9 @@ def logout(options: Options, ext: str, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def refresh(options: Options, ext: str, as_json: bool) -> None:
-    """Have the phone of EXT fetch new keys, which it does at its next keepAlive."""
+    """Have the phone of EXT fetch new keys: it is away for some seconds, and registers with others."""
     done = do(options, "phone.refresh", ext=ext)
     if as_json:
         show_json(done)
     else:
-        click.echo(f"the phone of {ext} is told to fetch new keys, within {done['within']} seconds")
+        click.echo(f"the phone of {ext} fetches new keys; see: {options.command(f'phone show {ext}')}")

@@ -50,7 +50,8 @@ def new(options: Options) -> None:
     """
     config = options.config().need_keyserver()
     seed = secrets.token_bytes(keyring.SEED)
-    cvm = _found(config, seed)
+    with administering.on_record(options, "seed.new"):
+        cvm = _found(config, seed)
     _show_words(words.to_words(seed))
     click.echo(f"check value   {cvm}")
     click.echo(f"\nOn the next key server:\n  {options.command('seed enter')}")
@@ -74,7 +75,10 @@ def enter(options: Options, as_hex: bool, replace: bool) -> None:
     only while no key has been issued; after that `seed rotate --enter` begins a new generation.
     """
     config = options.config().need_keyserver()
-    click.echo(f"check value   {_found(config, _ask_seed(as_hex=as_hex), replace=replace)}")
+    seed = _ask_seed(as_hex=as_hex)
+    with administering.on_record(options, "seed.enter", replace=replace):
+        cvm = _found(config, seed, replace=replace)
+    click.echo(f"check value   {cvm}")
 
 
 @command.command(
@@ -100,6 +104,8 @@ def split(options: Options, shares: str, generation: int | None) -> None:
     chosen = [g for g in ring.generations if g.number == (generation or ring.current.number)]
     if not chosen:
         raise UserError(f"there is no generation {generation}", "ringkey seed check")
+    with administering.on_record(options, "seed.split", shares=shares, generation=chosen[0].number):
+        pass  # the shares are the seed: that they were shown is on record before they are
     for i, share in enumerate(words.split(chosen[0].seed, int(match[1]), int(match[2])), 1):
         click.echo(f"share {i} of {match[2]}, {match[1]} are needed:\n")
         _show_words(share)
@@ -122,7 +128,10 @@ def join(options: Options, replace: bool) -> None:
     shares = [first]
     while len(shares) < words.needed(first):
         shares.append(asking.line(f"Share {len(shares) + 1}"))
-    click.echo(f"check value   {_found(config, words.join(shares), replace=replace)}")
+    seed = words.join(shares)
+    with administering.on_record(options, "seed.join", replace=replace):
+        cvm = _found(config, seed, replace=replace)
+    click.echo(f"check value   {cvm}")
 
 
 @command.command(
@@ -231,7 +240,7 @@ def seal(options: Options, by: str) -> None:
     credential `ringkey-seed-key` takes its place: see docs/keyserver.md.
     """
     config = options.config().need_keyserver()
-    with counter.held(config.counter):
+    with administering.on_record(options, "seed.seal", by=by), counter.held(config.counter):
         clear = keyring.read_clear(config.seed) if config.seed.exists() else None
         ring = None if clear is not None else _read(config)
         made = _new_seal(config, by)

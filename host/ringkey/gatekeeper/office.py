@@ -17,6 +17,7 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import place
 from ringkey.gatekeeper.news import MAX_WAIT, News
 from ringkey.gatekeeper.observed import Observed
+from ringkey.gatekeeper.renewals import RENEW
 from ringkey.site.control import Answer
 
 # Registrations put into an answer at a time: about a millisecond.
@@ -41,6 +42,9 @@ class Parts(Protocol):
 
     async def end(self, ext: str, reason: str) -> bool:
         """End a registration; tell whether there was one, once a restart would not undo it."""
+
+    async def renew(self, ext: str) -> bool:
+        """Have the phone of an extension fetch new keys; tell whether there is one."""
 
     def apply_settings(self) -> list[str]:
         """Take what may change at any time from the configuration as it is on disk now; return the names."""
@@ -106,14 +110,10 @@ class Office:
         ext = _ext(request)
         return {**self._phone(ext), "timeline": self._news.line(ext)}
 
-    def refresh(self, request: dict[str, Any]) -> Row:
-        """Have a phone fetch new keys, from its next keepAlive on: {"asked", "within": seconds}."""
-        registrar = self._parts.registrar()
-        held = None if registrar is None else registrar.registration(_ext(request))
-        if held is None:
-            return {"asked": False, "within": None}
-        held.refetch = True
-        return {"asked": True, "within": max(0, (held.expires - _now()) // 1000)}
+    async def refresh(self, request: dict[str, Any]) -> Row:
+        """Have a phone fetch new keys: {"asked", "within": seconds}, asked: False where there is none."""
+        asked = await self._parts.renew(_ext(request))
+        return {"asked": asked, "within": RENEW if asked else None}
 
     async def end(self, request: dict[str, Any]) -> Row:
         """End the registration of an extension, with a URQ to the phone: {"ended"}."""

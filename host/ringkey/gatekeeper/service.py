@@ -25,7 +25,6 @@ from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
-from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.metrics import Metrics
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
@@ -33,6 +32,7 @@ from ringkey.gatekeeper.office import Office
 from ringkey.gatekeeper.pinkey import load_pin_key
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
+from ringkey.gatekeeper.renewals import Lookups
 from ringkey.gatekeeper.signalling import Signalling
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.restore import Keys
@@ -355,6 +355,15 @@ class GatekeeperService:
                 "cvm": [value.hex() for value in self._check_values],
             },
         }
+
+    async def renew(self, ext: str) -> bool:
+        """Have the phone of an extension fetch new keys; tell whether there is one."""
+        held = None if self._registrar is None else self._registrar.registration(ext)
+        if held is None or self._lookups is None:
+            return False
+        self._lookups.renew(held.g)
+        # After which it comes back by itself.
+        return await self.end(ext, "reregistrationRequired")
 
     def apply_settings(self) -> list[str]:
         """Take what may change at any time from `ringkey.toml` as it is now; raises UserError."""

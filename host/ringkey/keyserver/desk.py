@@ -8,6 +8,7 @@ from ringkey import log
 from ringkey.errors import UserError
 from ringkey.keyserver.agent import Agent, DeviceKey, Refused
 from ringkey.keyserver.books import Unrecorded
+from ringkey.keyserver.denials import Denials
 from ringkey.keyserver.ledger import Ledger
 from ringkey.site.keyserver_tables import Scopes
 
@@ -20,6 +21,7 @@ class Desk:
     def __init__(self, agent: Agent, ledger: Ledger, scopes: Scopes) -> None:
         self.agent = agent
         self.ledger = ledger
+        self.denials = Denials()
         self._scopes = scopes
 
     async def issue(
@@ -55,11 +57,15 @@ class Desk:
                 "generation": self.agent.generation,
             }
         )
+        if ext is not None:
+            self.denials.forget(ext)
         return key
 
     def deny(self, ext: str | None, why: str, *, source: str | None, serial: str | None) -> None:
         """Put on record that a phone got no key; why: a code."""
         self.ledger.refusal("refused", source=source, ext=ext, serial=serial, why=why)
+        if ext is not None:
+            self.denials.add(ext, why, source=source, serial=serial)
 
     def sealing_key(self, g: bytes, ext: str, cvm: bytes | None, *, source: str | None) -> DeviceKey:
         """Return the key of (g, EXT) that a file for its phone is sealed under; raises Refused.

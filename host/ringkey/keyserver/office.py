@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from ras.keys import ext_digits
+from ras.keys import Suite, ext_digits
 
 from ringkey.errors import UserError
 from ringkey.keyserver import keyring, query, register, words
@@ -61,13 +61,7 @@ class Office:
 
         begun, until: seconds since 1970; until None for the one that new keys come from.
         """
-        suite = self._config.suite
-        return {
-            "generations": [
-                {"number": g.number, "cvm": g.check_value(suite).hex(), "begun": g.begun, "until": g.until}
-                for g in self._open().generations
-            ]
-        }
+        return generations(self._open(), self._config.suite)
 
     async def revoke(self, request: dict[str, Any]) -> dict[str, Any]:
         """Revoke all keys that were issued so far and that (by, value) names.
@@ -143,6 +137,16 @@ class Office:
                 f"cannot write {self._config.seed}: {e.strerror}; the seeds are as they were",
                 f"df -h {self._config.seed.parent}",
             ) from None
+
+
+def generations(ring: Keyring, suite: Suite) -> dict[str, Any]:
+    """Return what `Office.generations` does of a keyring; no seed is in it."""
+    return {
+        "generations": [
+            {"number": g.number, "cvm": g.check_value(suite).hex(), "begun": g.begun, "until": g.until}
+            for g in ring.generations
+        ]
+    }
 
 
 def said(numbers: list[int]) -> Line:

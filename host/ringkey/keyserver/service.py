@@ -77,13 +77,14 @@ class KeyServerService:
         agent.clock = ledger.now
         self._changes = changes = Changes(ledger)
         changes.begin()
+        desk = Desk(agent, ledger, config.scopes)
         commands = self._office(ring.seal, agent, ledger).commands()
+        commands["denied"] = desk.denials.tell
         commands["settings"] = lambda _request: {"applied": self._apply_settings()}
         self._control = control = ControlServer(self._site.run, "keyserver", commands)
         await control.start()
         ledger.note("started", server_id=agent.server_id.hex(), cvm=agent.cvm.hex())
         self._watching.append(asyncio.create_task(self._watch(agent, ledger), name="generations"))
-        desk = Desk(agent, ledger, config.scopes)
         files_service = FileService(config, self._site, desk)
         self._enrolment = files_service.enrolment
         advanced = AdvancedService(desk, changes, config.scopes, open_uploads(config.uploads))
