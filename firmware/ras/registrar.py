@@ -66,7 +66,7 @@ class Registrar:
 
     def __init__(self, settings: Settings, random, codec: "Codec | None" = None) -> None:
         self.settings = settings
-        self.at_once = None
+        self.at_once = _nothing_at_hand
         self._codec = codec if codec is not None else Codec()
         self._random = random
         self.rg_key = random(32)
@@ -260,7 +260,7 @@ class Registrar:
     def _look_up(self, asked: Asked, now: int) -> None:
         source, ext, g = asked.source, asked.ext, asked.found[profile.G]
         kind, cvm = asked.message.kind, asked.found[profile.CVM_ID]
-        found = None if self.at_once is None else self.at_once(ext, g, cvm)
+        found = self.at_once(ext, g, cvm)
         ticket = 0 if found is not None else self._pending.add(asked)
         if ticket is None:
             self._events.append(("dropped", source, "too many look-ups under way"))
@@ -441,6 +441,10 @@ class Registrar:
         """Send what only a phone gets, and keep it for the retransmission."""
         self._answers.put((source, message.octets), octets, now)
         self._out.append((octets, source))
+
+
+def _nothing_at_hand(__ext: str, __g: bytes, __cvm: bytes) -> "Lookup | None":
+    return None
 
 
 # Answers are never answered: two machines must not talk each other's errors in circles.

@@ -201,9 +201,10 @@ class Registrations:
 
     def _schedule(self, when: int, what: "str | _Release") -> None:
         """Let the registration of an identifier, or a release, be looked at then."""
-        if self._waiting + len(self._timers) > 2 * (
-            len(self._by_identifier) + len(self._releases)
-        ) + _IDLE_TIMERS:
+        if (
+            self._waiting + len(self._timers)
+            > 2 * (len(self._by_identifier) + len(self._releases)) + _IDLE_TIMERS
+        ):
             self._tidy()
         span = when // _SPAN
         if span > self._begun and not isinstance(what, _Release):

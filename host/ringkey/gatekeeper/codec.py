@@ -167,22 +167,19 @@ class _Template:
         icv: _Span,
         name: str,
     ) -> None:
-        places: list[tuple[_Span, int | str]] = [(span, name) for name, span in elements.items()]
-        places.append((number, "number"))
-        if text is not None:
-            places.append((text, "text"))
+        places = [*elements.values(), number, *([] if text is None else [text])]
         places.sort()
         # What stays, and between it None for what changes.
         self._pieces: list[bytes | None] = []
-        self._at: dict[int | str, int] = {}
         last = 0
-        for (begin, end), what in places:
+        for begin, end in places:
             self._pieces += [octets[last:begin], None]
-            self._at[what] = len(self._pieces) - 1
             last = end
         self._pieces.append(octets[last:])
-        self._number = self._at.pop("number")
-        self._text = self._at.pop("text", None)
+        at = {span: 2 * i + 1 for i, span in enumerate(places)}
+        self._number = at[number]
+        self._text = None if text is None else at[text]
+        self._elements = tuple((name, at[span]) for name, span in elements.items())
         self._icv = icv
         self._hash = name
 
@@ -192,8 +189,8 @@ class _Template:
         pieces[self._number] = (number - 1).to_bytes(2, "big")
         if self._text is not None:
             pieces[self._text] = identifier.encode("utf-16-be")
-        for name, at in self._at.items():
-            pieces[at] = elements[name]  # type: ignore[index] - those that are left are numbers
+        for name, at in self._elements:
+            pieces[at] = elements[name]
         octets = b"".join(pieces)
         begin, end = self._icv
         return octets[:begin] + hmac.digest(key, octets, self._hash)[: end - begin] + octets[end:]

@@ -50,7 +50,7 @@ class Shaped(Message):
         self._values = shape.values
 
     @property
-    def value(self) -> Values:
+    def value(self) -> Values:  # type: ignore[override]
         """All of the value; made when it is asked for, which a message in order is not."""
         found = self._values(self.octets)
         if found is None:
