@@ -1,6 +1,7 @@
 """Lanes, what workers count together, one view of several, and what a site may set."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from ras import build, profile
+from ras.errors import RemoteProtocolError
 from ras.keys import SHA256, check_value, device_key, master_key
-from ras.message import GRQ
+from ras.message import GRQ, decode_message
 from ras.policy import Settings
 from ras.registrar import Lookup, Registrar
 from ras.throttle import Throttle
@@ -20,6 +22,7 @@ from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.workers import lane, merge, shards
 from ringkey.gatekeeper.workers.lane import SORTED, UNSHAPED, UNSORTED, Inlet, Lane, pack, unpack
 from ringkey.gatekeeper.workers.shared import MAX_SOURCES, Shared
+from ringkey.gatekeeper.workers.worker import WorkerCodec
 from ringkey.site.config import Site, load
 
 STRANGER = ("198.51.100.1", 5060)
@@ -325,3 +328,40 @@ def test_a_site_says_how_many(site, configure):
         load(Site(site))
     assert shards.how_many(3) == 3
     assert shards.how_many(0) == len(os.sched_getaffinity(0))
+
+
+def test_a_worker_answers_nothing_about_another_ones_extension():
+    """By whatever way it was handed on."""
+    for ext in ("1001", "1002"):
+        octets = profile.seal(
+            GRQ,
+            build.gatekeeper_request(1, ext, STRANGER),
+            {profile.G: bytes(16), profile.CVM_ID: bytes(3), profile.RE: bytes(16)},
+            SHA256,
+            bytes(32),
+        )
+        for shard in (0, 1):
+            codec = WorkerCodec(shard, 2, None)
+            for _ in range(2):  # before its shape is known, and after
+                if shards.of_extension(ext, 2) == shard:
+                    assert codec.decode(octets).octets == octets
+                else:
+                    with pytest.raises(RemoteProtocolError, match="another worker's extension"):
+                        codec.decode(octets)
+                codec.shapes.learn(decode_message(octets))
+
+
+def test_what_a_worker_looked_at_it_decodes_once(monkeypatch):
+    codec = WorkerCodec(0, 1, None)
+    calls = []
+    decode = codec.shapes.decode
+    monkeypatch.setattr(codec.shapes, "decode", lambda octets: calls.append(octets) or decode(octets))
+    garbage = b"\xff" * 40
+    assert isinstance(codec.look(garbage), RemoteProtocolError) or codec.look(garbage).kind
+    before = len(calls)
+    with contextlib.suppress(RemoteProtocolError):
+        codec.decode(garbage)
+    assert len(calls) == before
+    with contextlib.suppress(RemoteProtocolError):
+        codec.decode(garbage)
+    assert len(calls) == before + 1

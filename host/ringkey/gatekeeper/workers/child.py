@@ -26,7 +26,7 @@ LIVED = 10.0
 # write its state and end.
 BEGIN = 120.0
 ANSWER = 9.0
-END = 10.0
+END = 15.0
 _MODULE = "ringkey.gatekeeper.workers"
 
 Take = Callable[["Child", Line], None]
