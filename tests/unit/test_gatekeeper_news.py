@@ -205,7 +205,9 @@ def test_all_registrations_with_a_mark():
         ("1002", "192.0.2.5:1719", None),
     ]
     assert found["failing"][0]["words"] == "wrong PIN, or another device's key"
-    assert json.loads(asyncio.run(commands["registrations"]({})))["failing"] is None
+    assert set(json.loads(asyncio.run(commands["registrations"]({})))) == {"registrations"}
+    _, _, _, commands = office()
+    assert json.loads(asyncio.run(commands["registrations"]({}))) == {"registrations": []}
 
 
 def test_a_gatekeeper_with_many_phones_goes_on_while_it_tells_of_them():

@@ -110,14 +110,15 @@ Example:
   ringkey audit accept-clock
 """,
 )
+@as_json
 @click.pass_obj
-def accept_clock(options: Options) -> None:
+def accept_clock(options: Options, as_json: bool) -> None:
     """Believe the clock, although lines on record are later.
 
     For a clock that ran ahead, and was set right since.  That it was done is on record.
     """
     done = do(options, "clock.accept")
-    click.echo(f"the clock is believed: {done['time']}")
+    show_json(done) if as_json else click.echo(f"the clock is believed: {done['time']}")
 
 
 @command.command(

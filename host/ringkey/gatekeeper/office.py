@@ -71,15 +71,16 @@ class Office:
         }
 
     async def registrations(self, request: dict[str, Any]) -> bytes:
-        """Return all registrations: {"mark", "registrations": […], "failing": […] or None}.
+        """Return all registrations: {"registrations": [...]}.
 
-        request: failing (a flag: wanted too).  mark: what has changed after it, `events` tells.
+        request: failing (a flag): "mark" and "failing" are before that; what has changed after the mark,
+        `events` tells.
         """
-        failing = (
-            [self._failing(one) for one in self._observed.failing(None)] if request.get("failing") else None
-        )
-        head = {"mark": self._news.mark, "failing": failing}
-        pieces = [json.dumps(head)[:-1].encode(), b', "registrations": [']
+        head = b""
+        if request.get("failing"):
+            failing = [self._failing(one) for one in self._observed.failing(None)]
+            head = json.dumps({"mark": self._news.mark, "failing": failing})[1:-1].encode() + b", "
+        pieces = [b"{", head, b'"registrations": [']
         held, first = self._held(), True
         for begin in range(0, len(held), PIECE):
             now = _now()

@@ -1,9 +1,9 @@
 """Look-ups, with keys that a phone is to have replaced although they are good.
 
 Element 7 of RCF (protocol.md section 4) is for a generation that is being replaced: a phone that is told so
-takes no keys of the generation that it has, and takes up to an hour.  To have one phone fetch new keys now, its
-registration is ended, and its next GRQ with the old keys is refused as obsolete, signed: it fetches new ones
-by itself, and is back within seconds.  Only for a while: who gets no new keys may go on with the old ones.
+takes no keys of the generation that it has, and takes up to an hour.  To have one phone fetch new keys now,
+its registration is ended, and its next GRQ with the old keys is refused as obsolete, signed: it fetches new
+ones by itself, and is back within seconds.  Only for a while: who gets no new keys may go on with the old.
 """
 
 import time
