@@ -262,17 +262,19 @@ def test_answers_of_all_are_one():
 
 
 @pytest.mark.parametrize("rows", [((), ()), (("1001",), ()), (("1001", "1003"), ("1002",))])
-@pytest.mark.parametrize("failing", [None, []])
+@pytest.mark.parametrize("failing", [None, [[], []], [[{"ext": '"registrations": ['}], [{"ext": "1"}]]])
 def test_registrations_of_all_are_put_together_as_they_are(rows, failing):
-    def office(mark, exts):  # as gatekeeper/office.py writes it
-        head = {"mark": mark, "failing": failing}
-        return json.dumps(head)[:-1].encode() + merge._ROWS + json.dumps(exts)[1:-1].encode() + b"]}"
+    def office(n, exts):  # as gatekeeper/office.py writes it
+        head = b""
+        if failing is not None:
+            head = json.dumps({"mark": f"run:{n}", "failing": failing[n]})[1:-1].encode() + b", "
+        return b"{" + head + b'"registrations": [' + json.dumps(exts)[1:-1].encode() + b"]}"
 
     hostile = 'a", "registrations": ["b'
-    found = json.loads(
-        merge.registrations([office("run:1", [*rows[0], hostile]), office("other:2", rows[1])])
-    )
-    wanted = {"mark": "run:1,other:2", "failing": failing, "registrations": [*rows[0], hostile, *rows[1]]}
+    found = json.loads(merge.registrations([office(0, [*rows[0], hostile]), office(1, list(rows[1]))]))
+    wanted = {"registrations": [*rows[0], hostile, *rows[1]]}
+    if failing is not None:
+        wanted |= {"mark": "run:0,run:1", "failing": failing[0] + failing[1]}
     assert found == wanted
 
 

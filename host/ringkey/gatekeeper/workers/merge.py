@@ -95,7 +95,7 @@ def both_figures(answers: list[Answer], at: float, up: float) -> Answer:
 _BETWEEN = ","
 # Where `Office.registrations` begins the rows.  Within a text of JSON no quotation mark is without a
 # backslash before it, so nothing that is told of can look like it.
-_ROWS = b', "registrations": ['
+_ROWS = b'"registrations": ['
 
 
 def registrations(answers: list[bytes]) -> bytes:
@@ -103,14 +103,16 @@ def registrations(answers: list[bytes]) -> bytes:
     heads, all_rows = [], []
     for one in answers:
         begin, _, rows = one.partition(_ROWS)
-        heads.append(json.loads(begin + b"}"))
+        heads.append(json.loads(begin.rstrip(b", ") + b"}"))
         all_rows.append(rows.removesuffix(b"]}"))
-    failing = [one["failing"] for one in heads if one["failing"] is not None]
-    head = {
-        "mark": _BETWEEN.join(one["mark"] for one in heads),
-        "failing": [row for rows in failing for row in rows] if failing else None,
-    }
-    return json.dumps(head)[:-1].encode() + _ROWS + b", ".join(filter(None, all_rows)) + b"]}"
+    head = b""
+    if "mark" in heads[0]:  # where it was asked for
+        told = {
+            "mark": _BETWEEN.join(one["mark"] for one in heads),
+            "failing": [row for one in heads for row in one["failing"]],
+        }
+        head = json.dumps(told)[1:-1].encode() + b", "
+    return b"{" + head + _ROWS + b", ".join(filter(None, all_rows)) + b"]}"
 
 
 def event_requests(request: Answer, shards: int) -> list[Answer]:
