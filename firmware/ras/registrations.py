@@ -80,8 +80,23 @@ class Held:
 
     # There are up to a million of them.
     __slots__ = (
-        *("identifier", "ext", "g", "suite", "source", "sid", "cvm", "expires", "since", "machine"),
-        *("ka", "ks", "rg", "heard", "sent", "reason", "release", "refetch"),
+        "identifier",
+        "ext",
+        "g",
+        "suite",
+        "source",
+        "sid",
+        "cvm",
+        "expires",
+        "since",
+        "machine",
+        "ka",
+        "ks",
+        "rg",
+        "heard",
+        "sent",
+        "reason",
+        "release",
     )
 
     def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:

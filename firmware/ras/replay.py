@@ -18,9 +18,8 @@ class Recent:
         self._limit = limit
         self._span = span
         self._entries = {}
-        # Keys, oldest first: MicroPython's dict has no order.  Their times beside them, where those count.
+        # Keys, oldest first: MicroPython's dict has no order.  Where times count, (time, key) of each.
         self._order = deque((), limit)
-        self._times = None if span is None else deque((), limit)
         self._due = _NEVER  # when the oldest is `span` old
 
     def __len__(self) -> int:
@@ -28,7 +27,7 @@ class Recent:
 
     def keys(self) -> list:
         """Return the keys there are, oldest first."""
-        return list(self._order)
+        return list(self._order) if self._span is None else [key for _, key in self._order]
 
     def get(self, key, now: int):
         """Return the value that `key` has now, or None."""
@@ -44,19 +43,22 @@ class Recent:
         if key not in entries:
             if len(entries) >= self._limit:
                 self._drop()
-            self._order.append(key)
-            if self._times is not None:
-                self._times.append(now)
+            if self._span is None:
+                self._order.append(key)
+            else:
+                self._order.append((now, key))
                 if not entries:
                     self._due = now + self._span
         entries[key] = value
 
     def _drop(self) -> None:
         """Let the oldest go."""
-        del self._entries[self._order.popleft()]
-        if self._times is not None:
-            self._times.popleft()
-            self._due = self._times[0] + self._span if self._times else _NEVER
+        oldest = self._order.popleft()
+        if self._span is None:
+            del self._entries[oldest]
+        else:
+            del self._entries[oldest[1]]
+            self._due = self._order[0][0] + self._span if self._order else _NEVER
 
     def _age(self, now: int) -> None:
         while now >= self._due:
