@@ -231,7 +231,9 @@ class WorkersService:
     async def _events(self, request: dict[str, Any]) -> Answer:
         """Answer with what is new at any worker; wait for the first of them where nothing is."""
         requests = merge.event_requests(request, self._shards)
-        found = await self._news({number: {**one, "wait": 0} for number, one in enumerate(requests)})
+        asked = [self._children[number].ask({**one, "wait": 0}) for number, one in enumerate(requests)]
+        answers = await asyncio.gather(*asked)
+        found = {number: one for number, one in enumerate(answers) if isinstance(one, dict)}
         if not merge.is_news(found) and request.get("wait"):
             found = await self._news(dict(enumerate(requests)))
         return merge.events(requests, found)
