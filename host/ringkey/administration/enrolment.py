@@ -20,13 +20,10 @@ HOW = ("add", "replace", "remove")
 
 
 async def enrolment(admin: "Administration", _author: Author) -> Any:
-    found = await admin.off_loop(lambda: _of(admin).status())
-    window = found["window"]
-    return {
-        **found,
-        "open": window["open"],
-        "until": time.time() + window["seconds_left"] if window["open"] else None,
-    }
+    one = _of(admin)
+    found, window = await admin.off_loop(lambda: (one.status(), one.window()))
+    is_open = window.open_at(time.time())
+    return {**found, "open": is_open, "until": window.until if is_open else None}
 
 
 async def open_(admin: "Administration", _author: Author, *, minutes: int, phones: int | None) -> Any:

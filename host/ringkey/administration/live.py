@@ -11,7 +11,7 @@ hear all.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from ringkey import log
@@ -175,13 +175,15 @@ class Live:
         while True:
             await asyncio.sleep(max(0.0, before + LOOK - time.monotonic()))
             before = time.monotonic()
-            for server in SERVERS:
-                self._said(server, await asyncio.to_thread(self._how_is, server))
-            with suppress(UserError):
+            try:
+                for server in SERVERS:
+                    self._said(server, await asyncio.to_thread(self._how_is, server))
                 self.figures = await self._ask("figures") or {}
-            with suppress(UserError):
                 denials = self._denied(await self._ask("denied", server="keyserver", n=denials))
-            self.series.add(time.time(), self.figures, self.registrations if self.following else None)
+                self.series.add(time.time(), self.figures, self.registrations if self.following else None)
+            except (UserError, KeyError, TypeError) as error:
+                # A server of another version; the next look may find another one.
+                _log.warning("figures_not_read", reason=type(error).__name__)
             self._looked.set()
             self._notice()
 

@@ -27,8 +27,9 @@ class Readers:
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         # Of the thread:
-        self._directory: tuple[tuple[Path, Path], Directory] | None = None
-        self._register: tuple[Path, sa.Engine] | None = None
+        # (what file it is, one that was brought back from a copy being another; the open file)
+        self._directory: tuple[tuple[Path, Path, int], Directory] | None = None
+        self._register: tuple[tuple[Path, int], sa.Engine] | None = None
         self._entries: tuple[int, tuple[Entry, ...]] | None = None
 
     async def directory(self, config: Config, work: "Callable[[Directory], _T]") -> _T:
@@ -74,24 +75,26 @@ class Readers:
     def _open_directory(self, path: Path, key: Path) -> "Directory":
         from ringkey.gatekeeper.directory import Directory
 
-        if self._directory is not None and self._directory[0] != (path, key):
+        which = (path, key, _inode(path))
+        if self._directory is not None and self._directory[0] != which:
             self._directory[1].close()
             self._directory = self._entries = None
         if self._directory is None:
-            self._directory = (path, key), Directory.open(path, key, PATIENCE)
+            directory = Directory.open(path, key, PATIENCE)  # which makes it where it is not there
+            self._directory = (path, key, _inode(path)), directory
         return self._directory[1]
 
     def _ask_register(self, path: Path, work: "Callable[[sa.Connection], _T]", empty: _T) -> _T:
         from ringkey.database import translated
         from ringkey.keyserver import register
 
-        if self._register is not None and self._register[0] != path:
+        if self._register is not None and self._register[0] != (path, _inode(path)):
             self._register[1].dispose()
             self._register = None
         if self._register is None:
             if not path.exists():
                 return empty
-            self._register = path, register.open_to_read(path, PATIENCE)
+            self._register = (path, _inode(path)), register.open_to_read(path, PATIENCE)
         with translated(register.KIND, path), self._register[1].connect() as connection:
             return work(connection)
 
@@ -101,3 +104,10 @@ class Readers:
         if self._register is not None:
             self._register[1].dispose()
         self._directory = self._register = self._entries = None
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0

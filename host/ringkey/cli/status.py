@@ -39,7 +39,7 @@ def command(options: Options, as_json: bool) -> None:
         click.echo(json.dumps({**found, "overview": overview}, indent=2))
         return
     click.echo(f"site        {options.site.root.absolute()}")
-    for name in ("keyserver", "gatekeeper"):
+    for name in ("keyserver", "gatekeeper", "console"):
         click.echo(f"{name:<11} {_service_line(found[name])}")
     for path, end in found["certificates"].items():
         days = (datetime.fromisoformat(end) - datetime.now(UTC)).days
@@ -72,9 +72,11 @@ def _show(overview: dict[str, Any]) -> None:
 
 
 def collect(site: Site, config: Config) -> dict[str, Any]:
-    """Return {"keyserver", "gatekeeper": {"configured", "running", ...}, "certificates": {path: end}}."""
+    """Return {"keyserver", "gatekeeper", "console": {"configured", "running", …}, "certificates": {…}}."""
     found: dict[str, Any] = {"site": str(site.root.absolute())}
-    for name, section in (("keyserver", config.keyserver), ("gatekeeper", config.gatekeeper)):
+    # The console needs no table of its own to run.
+    sections = (("keyserver", config.keyserver), ("gatekeeper", config.gatekeeper), ("console", config))
+    for name, section in sections:
         said = runtime.ask(site.run, name)
         found[name] = {"configured": section is not None, "running": said is not None}
         if said is not None:
