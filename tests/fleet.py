@@ -8,15 +8,44 @@ import contextlib
 import secrets
 import select
 import socket
+import threading
 import time
+from http.client import HTTPSConnection
 
-from ras import build, profile
+from keyserver_client import trusting
+from ras import build, keyfile, profile
 from ras.endpoint import Endpoint
 from ras.message import RRQ, decode_message
+from ras_phone import record_of
 
 WINDOW = 32  # phones that are busy at one time
+FETCHERS = 4
 
 IDLE, REGISTER, KEEP, LEAVE = "idle", "register", "keep", "leave"
+
+
+def fetch_all(site, port, exts, pin):
+    """Return ext -> Record, fetched over a few connections."""
+    context = trusting(site / "ca" / "root.crt")
+    found = {}
+
+    def fetch(some):
+        connection = HTTPSConnection("localhost", port, context=context, timeout=30)
+        for ext in some:
+            connection.request("GET", f"/keys/kkg.txt?ext={ext}")
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, body
+            found[ext] = record_of(keyfile.decode(body), ext, pin)
+        connection.close()
+
+    threads = [threading.Thread(target=fetch, args=(exts[i::FETCHERS],)) for i in range(FETCHERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(exts)
+    return found
 
 
 class Phone:

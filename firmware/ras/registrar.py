@@ -25,18 +25,7 @@ from ras.keys import NONCE, Suite, authentication_key, reject_key, session_key
 from ras.lookups import Asked, Lookup, Pending
 from ras.mac import hmac_digest
 from ras.message import GCF as _GCF
-from ras.message import (
-    GRJ,
-    GRQ,
-    MAX_MESSAGE,
-    RCF,
-    RRJ,
-    RRQ,
-    UCF,
-    URQ,
-    XRS,
-    Message,
-)
+from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
 from ras.policy import Settings
 from ras.registrations import Held, Registrations
 from ras.replay import Recent

@@ -5,7 +5,7 @@
 /metrics   for Prometheus
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -22,13 +22,33 @@ Check = Callable[[], str | None]
 """Says what is wrong, None where nothing is; may raise UserError or OSError for the same."""
 
 
-class Admin:
-    """The admin port; checks: name to Check, run when /readyz is asked for."""
+def run(check: Check) -> str | None:
+    """Return what a check says, and what it raises likewise."""
+    try:
+        return check()
+    except UserError as e:
+        return e.what
+    except OSError as e:
+        return e.strerror or type(e).__name__
 
-    def __init__(self, config: AdminConfig, metrics: Metrics, checks: Mapping[str, Check]) -> None:
+
+class Admin:
+    """The admin port; checks: name to Check, run when /readyz is asked for.
+
+    fresh: awaited before checks are run, and before metrics are told.
+    """
+
+    def __init__(
+        self,
+        config: AdminConfig,
+        metrics: Metrics,
+        checks: Mapping[str, Check],
+        fresh: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._config = config
         self._metrics = metrics
         self._checks = checks
+        self._fresh = fresh
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -54,25 +74,20 @@ class Admin:
 
     def problems(self) -> dict[str, str]:
         """Return what is wrong by the check's name, nothing where a phone would be served."""
-        found = {}
-        for name, check in self._checks.items():
-            try:
-                wrong = check()
-            except UserError as e:
-                wrong = e.what
-            except OSError as e:
-                wrong = e.strerror or type(e).__name__
-            if wrong is not None:
-                found[name] = wrong
-        return found
+        found = {name: run(check) for name, check in self._checks.items()}
+        return {name: wrong for name, wrong in found.items() if wrong is not None}
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _ready(self, _request: web.Request) -> web.Response:
+        if self._fresh is not None:
+            await self._fresh()
         problems = self.problems()
         status = 503 if problems else 200
         return web.json_response({"ready": not problems, "problems": problems}, status=status)
 
     async def _show(self, _request: web.Request) -> web.Response:
+        if self._fresh is not None:
+            await self._fresh()
         return web.Response(body=self._metrics.text(), content_type="text/plain", charset="utf-8")

@@ -10,50 +10,20 @@ import random
 import resource
 import signal
 import socket
-import threading
 import time
-from http.client import HTTPSConnection
 
 import pytest
-from fleet import IDLE, KEEP, LEAVE, REGISTER, WINDOW, Fleet, Phone
+from fleet import IDLE, KEEP, LEAVE, REGISTER, WINDOW, Fleet, Phone, fetch_all
 from harness import sites
-from keyserver_client import trusting
-from ras import keyfile
 from ras.message import GRQ, decode_message
-from ras_phone import record_of
 from ringkey.site import control
 
 LONG = bool(os.environ.get("RINGKEY_LONG"))
 PHONES = int(os.environ.get("RINGKEY_PHONES") or (5_000 if LONG else 120))
 KILLS = 20 if LONG else 3
 SAMPLE = 200 if LONG else 40
-FETCHERS = 4
 STARTING = 120.0  # s: reading 5,000 registrations on a machine that does other things as well
 PIN = "4711"
-
-
-def fetch_all(site, port, exts):
-    """Return ext -> Record, fetched over a few connections."""
-    context = trusting(site / "ca" / "root.crt")
-    found = {}
-
-    def fetch(some):
-        connection = HTTPSConnection("localhost", port, context=context, timeout=30)
-        for ext in some:
-            connection.request("GET", f"/keys/kkg.txt?ext={ext}")
-            answer = connection.getresponse()
-            body = answer.read()
-            assert answer.status == 200, body
-            found[ext] = record_of(keyfile.decode(body), ext, PIN)
-        connection.close()
-
-    threads = [threading.Thread(target=fetch, args=(exts[i::FETCHERS],)) for i in range(FETCHERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == len(exts)
-    return found
 
 
 def free_port():
@@ -76,7 +46,7 @@ def fleet(site, run_service, ringkey):
         keyserver = run_service(site, "keyserver", "serve", log=False, ready=False)
         stack.callback(keyserver.stop)
         keyserver.wait_for("ready", STARTING)
-        records = fetch_all(site, keyserver.ports["files"], exts)
+        records = fetch_all(site, keyserver.ports["files"], exts, PIN)
         sites.set_values(site, "gatekeeper", port=free_port())
         gatekeeper = run_service(site, "gatekeeper", "serve", log=False, ready=False)
         stack.callback(gatekeeper.stop)

@@ -24,10 +24,13 @@ def serve(options: Options) -> None:
     It is ready when the log says "ready"; its ports are there and in run/gatekeeper.json.
     """
     from ringkey.cli import running
-    from ringkey.gatekeeper.service import GatekeeperService
+    from ringkey.gatekeeper.workers.choose import gatekeeper
 
     config = options.config().need_gatekeeper()
-    running.run(options, {"gatekeeper": lambda: GatekeeperService(config, options.site)})
+    running.run(
+        options,
+        {"gatekeeper": lambda: gatekeeper(config, options.site, options.log_format, options.log_file)},
+    )
 
 
 command.add_command(top.command)

@@ -2,11 +2,12 @@
 
 All of it is shared by `serve`, `keyserver serve` and `gatekeeper serve`.  A service has
 `async start()`, `async stop()`, `ports` (name to number, once started) and, if it likes, a
-`status()` for `ringkey status` and a `reload()` for SIGHUP.
+`status()` for `ringkey status` (what it returns may have to be awaited) and a `reload()` for SIGHUP.
 """
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import signal
@@ -115,7 +116,7 @@ async def _answering(options: Options, name: str, service: Service) -> AsyncIter
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            writer.write(json.dumps(_status(service)).encode())
+            writer.write(json.dumps(await _status(service)).encode())
             await writer.drain()
             writer.close()
             await writer.wait_closed()
@@ -136,11 +137,12 @@ async def _answering(options: Options, name: str, service: Service) -> AsyncIter
                 os.unlink(path)
 
 
-def _status(service: Service) -> dict[str, object]:
+async def _status(service: Service) -> dict[str, object]:
     own = getattr(service, "status", None)
+    said = own() if callable(own) else {}
     return {
         "pid": os.getpid(),
         "version": __version__,
         "ports": service.ports,
-        "status": own() if callable(own) else {},
+        "status": await said if inspect.isawaitable(said) else said,
     }

@@ -19,7 +19,7 @@ def command(options: Options) -> None:
     A seed that is sealed under a passphrase: it is asked for, or read from standard input.
     """
     from ringkey.cli import asking, running
-    from ringkey.gatekeeper.service import GatekeeperService
+    from ringkey.gatekeeper.workers import choose
     from ringkey.keyserver.service import KeyServerService
 
     config = options.config()
@@ -29,6 +29,8 @@ def command(options: Options) -> None:
         {
             # First: the gatekeeper asks it for its check value when it starts.
             "keyserver": lambda: KeyServerService(keyserver, options.site, asking.passphrase),
-            "gatekeeper": lambda: GatekeeperService(gatekeeper, options.site),
+            "gatekeeper": lambda: choose.gatekeeper(
+                gatekeeper, options.site, options.log_format, options.log_file
+            ),
         },
     )

@@ -36,15 +36,19 @@ class _Waiting:
 class LookupQueue:
     """work: a coroutine function that looks up, and returns whether the key server refused; give_up:
     called instead where it has to be left to the next try.  Exactly one of them is called for each.
+
+    share: how many such queues have the ration of refusals together.
     """
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
+    def __init__(self, at_once: int = AT_ONCE, share: int = 1) -> None:
         self._at_once = at_once
+        self._refusals = REFUSALS / share
+        self._refusals_at_once = max(1.0, REFUSALS_AT_ONCE / share)
         self._phones: deque[_Waiting] = deque()
         self._strangers: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._waiting = 0  # strangers
         self._tasks: set[asyncio.Task[None]] = set()
-        self._left = float(REFUSALS_AT_ONCE)
+        self._left = self._refusals_at_once
         self._filled = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -107,7 +111,7 @@ class LookupQueue:
 
     def _allowance(self) -> float:
         now = time.monotonic()
-        self._left = min(REFUSALS_AT_ONCE, self._left + REFUSALS * (now - self._filled))
+        self._left = min(self._refusals_at_once, self._left + self._refusals * (now - self._filled))
         self._filled = now
         return self._left
 
@@ -121,7 +125,7 @@ class LookupQueue:
             task = asyncio.create_task(self._run(waiting), name="look-up")
             self._tasks.add(task)
         if self._strangers and self._timer is None and len(self._tasks) < self._at_once:
-            self._timer = asyncio.get_running_loop().call_later(1 / REFUSALS, self._due)
+            self._timer = asyncio.get_running_loop().call_later(1 / self._refusals, self._due)
 
     def _due(self) -> None:
         self._timer = None

@@ -6,7 +6,7 @@ Extensions are named only in `failing`, for a person at the control socket.
 
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,15 +113,11 @@ class Observed:
 
     def latencies(self) -> dict[str, dict[str, float]]:
         """Return percentiles of the latest of each kind, in seconds; none where there is none."""
-        found = {}
-        for kind, kept in self._latest.items():
-            if kept:
-                order = sorted(kept)
-                found[kind] = {
-                    f"p{percent}": round(order[min(len(order) - 1, len(order) * percent // 100)], 6)
-                    for percent in (50, 99)
-                }
-        return found
+        return percentiles(self._latest)
+
+    def times(self) -> dict[str, list[float]]:
+        """Return the latest of each kind, in seconds: what `percentiles` takes."""
+        return {kind: [round(one, 6) for one in kept] for kind, kept in self._latest.items()}
 
     # -- the registrar's events, by name
 
@@ -185,6 +181,19 @@ class Observed:
         self._latest[kind].append(seconds)
         if self._on_time is not None:
             self._on_time(kind, seconds)
+
+
+def percentiles(times: Mapping[str, Iterable[float]]) -> dict[str, dict[str, float]]:
+    """Return p50 and p99 of each kind of time there is any of, in seconds."""
+    found = {}
+    for kind, kept in times.items():
+        order = sorted(kept)
+        if order:
+            found[kind] = {
+                f"p{percent}": round(order[min(len(order) - 1, len(order) * percent // 100)], 6)
+                for percent in (50, 99)
+            }
+    return found
 
 
 def _told(ext: str, one: _Failing) -> dict[str, Any]:

@@ -67,17 +67,7 @@ class RasPort:
 
     async def start(self, host: str, port: int) -> None:
         """Open the port; port 0 takes a free one.  Raises UserError where it cannot be had."""
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            sock.bind((host, port))
-        except OSError as error:
-            sock.close()
-            taken = error.errno == errno.EADDRINUSE
-            raise UserError(
-                f"cannot open UDP port {port} of {host} for RAS: {error.strerror}",
-                f"ss -lunp 'sport = :{port}'" if taken else "ip address",
-            ) from None
-        self._ear = Ear(sock, self._datagram, self._turn_over)
+        self._ear = Ear(udp_port(host, port), self._datagram, self._turn_over)
 
     async def join_multicast(self, host: str) -> None:
         """Hear GRQs to the discovery group too; a failure is a warning in the log.
@@ -85,22 +75,9 @@ class RasPort:
         host: the interface's address, or 0.0.0.0 for the one that the default route names.  Answers
         go out of the RAS port itself.
         """
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            # Others on this machine may listen to the group as well.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(MULTICAST)
-            member = struct.pack("4s4s", socket.inet_aton(MULTICAST[0]), socket.inet_aton(host))
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        sock = group_port(host)
+        if sock is not None:
             self._multicast = Ear(sock, self._datagram, self._turn_over)
-        except OSError as error:
-            sock.close()
-            self._log.warning(
-                "no_multicast",
-                group=f"{MULTICAST[0]}:{MULTICAST[1]}",
-                reason=error.strerror or str(error),
-                effect="phones find this gatekeeper only by an address that they are given",
-            )
 
     async def stop(self) -> None:
         """Close the port; look-ups under way are given up."""
@@ -130,7 +107,7 @@ class RasPort:
 
         reason: an UnregRequestReason of H.225.0.
         """
-        there = self._registrar.end_registration(ext, reason, _now())
+        there = self._registrar.end_registration(ext, reason, now())
         self._work()
         self._arm()
         return there
@@ -140,7 +117,7 @@ class RasPort:
         self._observed.came(data)
         self._lookups.turn = self._turns
         try:
-            self._registrar.receive_datagram(data, source, _now())
+            self._registrar.receive_datagram(data, source, now())
         except LocalProtocolError as error:
             # A bug of ours, which one datagram must not make everybody's outage.
             self._log.error("registrar_failed", source=place(source), reason=str(error))
@@ -203,7 +180,7 @@ class RasPort:
 
     def _provide(self, ticket: int, answer: Lookup) -> None:
         try:
-            self._registrar.provide(ticket, answer, _now())
+            self._registrar.provide(ticket, answer, now())
         except LocalProtocolError as error:
             self._log.error("registrar_failed", reason=str(error))
 
@@ -216,15 +193,52 @@ class RasPort:
             self._timer = None
         self._due_at = due
         if due is not None:
-            wait = max(0, due - _now()) / 1000
+            wait = max(0, due - now()) / 1000
             self._timer = asyncio.get_running_loop().call_later(wait, self._due)
 
     def _due(self) -> None:
         self._due_at = self._timer = None
-        self._registrar.handle_timer(_now())
+        self._registrar.handle_timer(now())
         self._work()
         self._arm()
 
 
-def _now() -> int:
+def udp_port(host: str, port: int) -> socket.socket:
+    """Return a socket bound to a UDP port, 0 for a free one.  Raises UserError where it cannot be had."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise UserError(
+            f"cannot open UDP port {port} of {host} for RAS: {error.strerror}",
+            f"ss -lunp 'sport = :{port}'" if taken else "ip address",
+        ) from None
+    return sock
+
+
+def group_port(host: str) -> socket.socket | None:
+    """Return a socket that hears the discovery group; a failure is a warning in the log, and None."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        # Others on this machine may listen to the group as well.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(MULTICAST)
+        member = struct.pack("4s4s", socket.inet_aton(MULTICAST[0]), socket.inet_aton(host))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+    except OSError as error:
+        sock.close()
+        log.get("ringkey.gatekeeper.ras").warning(
+            "no_multicast",
+            group=f"{MULTICAST[0]}:{MULTICAST[1]}",
+            reason=error.strerror or str(error),
+            effect="phones find this gatekeeper only by an address that they are given",
+        )
+        return None
+    return sock
+
+
+def now() -> int:
+    """Return the core's time, ms."""
     return time.monotonic_ns() // 1_000_000

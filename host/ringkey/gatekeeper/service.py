@@ -6,7 +6,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -37,9 +37,10 @@ from ringkey.gatekeeper.signalling import Signalling
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.restore import Keys
 from ringkey.gatekeeper.state.usable import usable
+from ringkey.gatekeeper.workers import layout
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, load, resolve_url
-from ringkey.site.control import ControlServer
+from ringkey.site.control import Command, ControlServer
 from ringkey.site.keyserver_tables import AdminConfig
 
 # Seconds that a start waits for the first word of a key server: a phone that asks before it is
@@ -154,10 +155,7 @@ class GatekeeperService:
 
     async def _start(self) -> None:
         config = self._config
-        office = Office(self, self._news, self._observed)
-        control = ControlServer(self._site.run, "gatekeeper", office.commands())
-        await control.start()  # first: it finds out whether another gatekeeper of this site runs
-        self._control = control
+        await self._open_control(Office(self, self._news, self._observed).commands())
         tls = self._tls()
         self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
         self._state = State(config.state, load_pin_key(config.pin_key, config.directory))
@@ -186,12 +184,12 @@ class GatekeeperService:
             most=config.max_registrations,
         )
         self._settings = settings
-        self._registrar = Registrar(settings, secrets.token_bytes, HostCodec())
+        self._registrar = self._make_registrar(settings)
         self._put_back(self._state, self._registrar, self._directory, self._keys)
         # From here on the channels of registrations that are there again may be opened.
         self._signalling = await self._listen()
         self._lookups = Lookups(self._directory, self._keys, self._record.budget, self._observed)
-        self._ras = RasPort(self._registrar, self._lookups, self._event, self._state, self._observed)
+        self._ras = self._make_port(self._registrar, self._lookups)
         await self._keys.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)
@@ -213,6 +211,25 @@ class GatekeeperService:
             certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
         )
         self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
+
+    # What a worker has in another way (workers/worker.py)
+
+    async def _open_control(self, commands: Mapping[str, Command]) -> None:
+        """Take commands; first of all, since it finds out whether another gatekeeper of this site runs."""
+        control = ControlServer(self._site.run, "gatekeeper", commands)
+        await control.start()
+        self._control = control
+        # There may have been more of them, each with a file of its own.
+        await asyncio.get_running_loop().run_in_executor(None, layout.settle, self._config, 1)
+
+    def _on_disk(self) -> GatekeeperConfig:
+        return load(self._site).need_gatekeeper()
+
+    def _make_registrar(self, settings: Settings) -> Registrar:
+        return Registrar(settings, secrets.token_bytes, HostCodec())
+
+    def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
+        return RasPort(registrar, lookups, self._event, self._state, self._observed)
 
     async def _open_admin(self, admin: AdminConfig, keys: KeyClient, directory: Directory) -> None:
         self._metrics.registry.register(metrics.Outcomes(self._observed))
@@ -350,7 +367,7 @@ class GatekeeperService:
 
     def apply_settings(self) -> list[str]:
         """Take what may change at any time from `ringkey.toml` as it is now; raises UserError."""
-        config = load(self._site).need_gatekeeper()
+        config = self._on_disk()
         if self._settings is None:
             return []
         self._settings.time_to_live = config.time_to_live

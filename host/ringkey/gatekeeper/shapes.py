@@ -97,6 +97,10 @@ class Shapes:
 
     def decode(self, octets: bytes) -> Message:
         """Return what `decode_message` returns, and raise what it raises."""
+        return self.known(octets) or decode_message(octets)
+
+    def known(self, octets: bytes) -> "Shaped | None":
+        """Return the message where its shape is known and covers it, else None."""
         shapes = self._by_length.get(len(octets))
         if shapes is not None:
             number = int.from_bytes(octets, "big")
@@ -106,7 +110,7 @@ class Shapes:
                     if parts is None:
                         break
                     return Shaped(shape, octets, parts)
-        return decode_message(octets)
+        return None
 
     def learn(self, message: Message) -> None:
         """Learn from a message that came in and was found genuine."""

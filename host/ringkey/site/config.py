@@ -30,6 +30,9 @@ FILE = "ringkey.toml"
 MAX_KEY_SERVERS = 4
 # A phone tries alternates in turn, 14 s each; the same limit as in a key file.
 MAX_ALTERNATES = MAX_GATEKEEPERS
+# Worker processes of a gatekeeper: more processors than a machine has whose network card is not the limit.
+MAX_WORKERS = 32
+_LAST_PORT = 65535
 # Key servers that share one seed: a handful per site; the list is searched for every look-up.
 MAX_PEERS = 16
 # Names and addresses in a certificate: phones parse it with some 20 KiB of memory.
@@ -129,8 +132,9 @@ class GatekeeperConfig:
     one with what outlives a restart; pin_key: the key that PINs and state are sealed under;
     time_to_live: seconds; suites: names, the ones it accepts; alternates: (host, port) of other
     gatekeepers; icv_from_kg: accept a GRQ signed under Kr (protocol.md section 4, at its end);
-    max_registrations: held at a time, further phones are sent to the alternates; log_lines: a
-    second, that strangers may cause, and phones twice as many; admin: health and metrics, None
+    max_registrations: held at a time, further phones are sent to the alternates; workers: processes
+    on the port, 0 for one a processor; log_lines: a second, that strangers may cause, and phones
+    twice as many; admin: health and metrics, None
     where they are not wanted.
     """
 
@@ -154,6 +158,7 @@ class GatekeeperConfig:
     alternates: tuple[tuple[str, int], ...]
     icv_from_kg: bool
     max_registrations: int
+    workers: int
     log_lines: int
     throttle: Throttle
     admin: tables.AdminConfig | None
@@ -282,11 +287,18 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         # The default takes 30 MB.  Ten times the largest site that is measured is a mistake.
         # 0: phones that are here stay, all others are sent to the alternates.
         max_registrations=table.integer("max_registrations", MAX_HELD, 0, 1_000_000),
+        workers=table.integer("workers", 1, 0, MAX_WORKERS),
         # 100: see gatekeeper/record.py.  Ten thousand lines are more than a second has room for.
         log_lines=table.integer("log_lines", 100, 0, 10_000),
         throttle=Throttle() if throttle is None else _throttle(throttle),
         admin=tables.read_admin(table.table("admin"), 8446),
     )
+    for key, port in (
+        ("signalling_port", config.signalling_port),
+        ("advertise_signalling_port", config.advertise_signalling_port),
+    ):
+        if port + (config.workers or MAX_WORKERS) - 1 > _LAST_PORT and config.workers != 1:
+            raise table.error(key, "each worker has one of its own, this and those after it: too high")
     table.done()
     return config
 

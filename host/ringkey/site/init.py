@@ -318,6 +318,7 @@ suites = ["{suite}"]        # accepted from phones
 alternates = []             # "host:port" of gatekeepers that phones may try instead
 icv_from_kg = false         # accept a GRQ that proves the key but not the PIN
 max_registrations = 20000   # held at a time, 1.5 KB each; more go to the alternates (0: all new ones)
+workers = 1                 # processes on the port, each with a signalling port; 0: one a processor
 log_lines = 100             # a second, that strangers may cause; registered phones twice as many
 
 [gatekeeper.throttle]       # failed log-ins: so many within a window, then silence; all in seconds
