@@ -414,11 +414,26 @@ def test_the_stream_tells_of_changes_and_ends_with_the_session(home, browser, pe
     connection.close()
 
 
-def test_a_session_has_few_streams(browser, monkeypatch):
+def test_of_too_many_streams_of_a_session_the_oldest_ends(browser, monkeypatch):
     monkeypatch.setattr(sse, "MAX_OF_SESSION", 2)
     browser.log_in("viewer")
-    open_ = [browser.stream("/live") for _ in range(3)]
-    assert sorted(response.status for _, response in open_) == [200, 200, 503]
-    for connection, response in open_:
+    (first, oldest), *others = [browser.stream("/live") for _ in range(3)]
+    assert list(events(oldest))[-1:] in ([], [("beat", {})])  # it has ended, without a word
+    for connection, response in others:
+        assert next(event for event, _ in events(response) if event == "beat")
         response.close()
         connection.close()
+    first.close()
+
+
+def test_the_place_of_a_reader_who_has_gone_is_free_at_once(browser, monkeypatch):
+    monkeypatch.setattr(sse, "MAX_STREAMS", 1)
+    browser.log_in("viewer")
+    for _ in range(3):
+        status = 503
+        while status == 503:  # until the one before is noticed to have gone
+            connection, response = browser.stream("/live")
+            status = response.status
+            response.close()
+            connection.close()
+        assert status == 200

@@ -12,7 +12,6 @@ to all streams.  A reader that does not keep up is told to load its page again; 
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -30,7 +29,7 @@ GATHER = 0.5
 _AT_ONCE = 0.05
 # Seconds between two signs of life.
 HEARTBEAT = 10.0
-# Seconds in which a session is not looked at twice, however much there is to tell.
+# Seconds between two looks at whether reader and session are still there, however much or little is told.
 LOOK = 1.0
 # Seconds that a reader may leave a write waiting.
 PATIENCE = 30.0
@@ -75,9 +74,17 @@ class Hub:
             _put(queue, None)
 
     def open(self, session: bytes) -> "asyncio.Queue[bytes | None] | None":
-        """Return what a new stream is to send (None: that it ends); None where there are too many."""
-        of_session = Counter(self._streams.values())[session]
-        if self._stopped or len(self._streams) >= MAX_STREAMS or of_session >= MAX_OF_SESSION:
+        """Return what a new stream is to send (None: that it ends); None where there are too many.
+
+        Of one session's too many the oldest ends: it is most likely that of a page which nobody looks at.
+        """
+        if self._stopped:
+            return None
+        of_session = [queue for queue, owner in self._streams.items() if owner == session]
+        if len(of_session) >= MAX_OF_SESSION:
+            self.close(of_session[0])
+            _put(of_session[0], None)
+        if len(self._streams) >= MAX_STREAMS:
             return None
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING)
         self._streams[queue] = session
@@ -163,19 +170,22 @@ async def _live(request: web.Request) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         beat, looked = loop.time() + HEARTBEAT, 0.0
         while True:
-            try:
-                async with asyncio.timeout_at(beat):
+            message: bytes | None = b""
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(min(beat, loop.time() + LOOK)):
                     message = await queue.get()
-            except TimeoutError:
-                message, beat = _BEAT, loop.time() + HEARTBEAT
-            if message is None or request.transport is None:
+            # A reader that has gone is noticed here, not at the next beat: its place is another's.
+            if message is None or request.transport is None or request.transport.is_closing():
                 break
-            if loop.time() - looked > LOOK:
+            if loop.time() >= beat:
+                message, beat = message + _BEAT, loop.time() + HEARTBEAT
+            if loop.time() - looked >= LOOK:
                 looked = loop.time()
                 if sessions.find_hash(session.hash) is None:
                     await _write(response, BYE)
                     break
-            await _write(response, message)
+            if message:
+                await _write(response, message)
     except (ConnectionError, TimeoutError):
         pass  # the reader has gone
     finally:
