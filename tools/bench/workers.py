@@ -94,7 +94,8 @@ def show(workers: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
     names = ["process"] if workers == 1 else ["supervisor", *["worker"] * workers]
     costs = ", ".join(f"{name} {cost:.0f}" for name, cost in zip(names, cpu, strict=True))
     print(
-        f"{workers:>7} {row['load']:>6.1f} {row['rate']:>8.0f} {row['p99']:>8.0f} {row['most']:>10.0f}  {costs}",
+        f"{workers:>7} {row['load']:>6.1f} {row['rate']:>8.0f} {row['p99']:>8.0f} "
+        f"{row['most']:>10.0f}  {costs}",
         flush=True,
     )
     return row
