@@ -26,6 +26,9 @@ from bench import gatekeeper, load
 from bench.load import BenchError
 
 
+_HEAD = f"{'workers':>7} {'load':>6} {'reg./s':>8} {'p99 ms':>8} {'at most/s':>10}  CPU µs a registration"
+
+
 def main() -> int:
     """Run the benchmark; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
