@@ -25,7 +25,6 @@ from ringkey.site import runtime
 from bench import gatekeeper, load
 from bench.load import BenchError
 
-
 _HEAD = f"{'workers':>7} {'load':>6} {'reg./s':>8} {'p99 ms':>8} {'at most/s':>10}  CPU µs a registration"
 
 
@@ -44,9 +43,7 @@ def main() -> int:
             keep = args.keep or Path(scratch)
             keep.mkdir(exist_ok=True)
             site, keys = gatekeeper.prepare(stack, keep, args.size)
-            print(
-                f"{'workers':>7} {'load':>6} {'reg./s':>8} {'p99 ms':>8} {'at most/s':>10}  CPU µs a registration"
-            )
+            print(_HEAD)
             rows = [measure(args, site, keys, Path(scratch), workers) for workers in args.workers]
     except (BenchError, keysets.KeySetError) as error:
         print(f"bench: {error}", file=sys.stderr)
