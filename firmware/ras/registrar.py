@@ -218,11 +218,10 @@ class Registrar:
             return
         if self._cvms is None:
             raise RemoteProtocolError("no check value yet: the key server was not reached")
-        known = None
+        known = False
         for cvm in self._cvms:  # all of them, in constant time (section 2)
-            if compare_digest(found[profile.CVM_ID], cvm):
-                known = cvm
-        if known is None:
+            known |= compare_digest(found[profile.CVM_ID], cvm)
+        if not known:
             self._refuse(asked, profile.OBSOLETE, Lookup(), now)
             return
         held = self._registrations.of(ext)
@@ -231,7 +230,6 @@ class Registrar:
             kind == RRQ or (held is not None and held.g == g) or self.attempts.proven(source, ext, g, now)
         )
         # A phone's g has been looked at before.
-        found[profile.CVM_ID] = known  # one object for all registrations that have it
         if not asked.phone and not fits(g, ext):
             self._failed(asked, False, now)
             raise RemoteProtocolError("%s: g is another extension's" % kind)
