@@ -91,6 +91,29 @@ def test_an_import_is_shown_before_it_is_done(ringkey, site):
     assert (status, "0 to add, 0 to change, 2 the same, 0 wrong" in out) == (0, True)
 
 
+def test_the_enrolment_list_and_window(ringkey, site):
+    (site / "ringkey.toml").write_text(TOML + '[keyserver]\nserver_id = "02:fc:00:00:00:01"\n')
+    (site / "keyserver").mkdir()
+    file = site / "list.csv"
+    file.write_text("ext,serial\n1001,\n,A4-0815\n")
+    status, out, _ = ringkey("enrol", "import", str(file))
+    assert status == 0
+    assert f"2 entries are listed (2 in {file})." in out
+    assert 'Note: the policy is "open"' in out
+    file.write_text("100x,\n")
+    status, _, err = ringkey("enrol", "import", str(file))
+    assert status == 1
+    assert f"{file}: nothing was imported" in err
+    file.write_text("1001,\n")
+    assert "1 entries are listed" in ringkey("enrol", "import", "--remove", str(file))[1]
+    assert "The window is open until " in ringkey("enrol", "open", "--minutes", "5", "--phones", "2")[1]
+    status, out, _ = ringkey("enrol", "status", "--json")
+    found = json.loads(out)
+    assert (found["listed"], found["open"], found["window"]["phones_left"]) == (1, True, 2)
+    assert "The window is closed." in ringkey("enrol", "close")[1]
+    assert "window   closed" in ringkey("enrol", "status")[1]
+
+
 def test_labels_that_a_spreadsheet_would_compute_come_back_as_they_were(ringkey, site):
     ringkey("extension", "add", "1", "--generate", "--label", "=1+1")
     status, out, _ = ringkey("extension", "export")
