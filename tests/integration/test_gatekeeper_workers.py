@@ -59,7 +59,12 @@ class World:
     def _service(self, name):
         service = Running(self.site, (name, "serve"))
         self.started.append(service)
-        service.wait_for("ready", STARTING)
+        try:
+            service.wait_for("ready", STARTING)
+        except BaseException:
+            for one in self.started:  # the fixture does not come to its end
+                one.kill()
+            raise
         return service
 
     def begin(self):
