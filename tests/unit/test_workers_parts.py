@@ -22,6 +22,7 @@ from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.workers import lane, merge, shards
 from ringkey.gatekeeper.workers.lane import SORTED, UNSHAPED, UNSORTED, Inlet, Lane, pack, unpack
 from ringkey.gatekeeper.workers.shared import MAX_SOURCES, Shared
+from ringkey.gatekeeper.workers.supervisor import WorkersService
 from ringkey.gatekeeper.workers.worker import WorkerCodec
 from ringkey.site.config import Site, load
 
@@ -367,3 +368,31 @@ def test_what_a_worker_looked_at_it_decodes_once(monkeypatch):
     with contextlib.suppress(RemoteProtocolError):
         codec.decode(garbage)
     assert len(calls) == before + 1
+
+
+class Answering:
+    """A worker as the supervisor asks it: its news, or none until `seconds` are over."""
+
+    def __init__(self, *phones, seconds=0.0):
+        self.phones, self.seconds, self.asked = phones, seconds, []
+
+    async def ask(self, request):
+        self.asked.append(request)
+        if request["wait"]:
+            await asyncio.sleep(self.seconds)
+        told = self.phones if request["wait"] >= self.seconds else ()
+        return {"mark": "new" if told else request["mark"], "gap": False, "phones": list(told)}
+
+
+def test_news_are_those_of_all_workers_that_have_some_and_wait_for_the_first_where_none_has(site):
+    async def events(*children):
+        service = WorkersService(load(Site(site)).need_gatekeeper(), Site(site), len(children))
+        service._children = list(children)
+        return await service._events({"do": "events", "mark": "a,b", "wait": 8})
+
+    at_once = asyncio.run(events(Answering("1001"), Answering("1002")))
+    assert at_once == {"mark": "new,new", "gap": False, "phones": ["1001", "1002"]}
+    silent = Answering(seconds=9)
+    first = asyncio.run(events(silent, Answering("1002", seconds=0.01)))
+    assert first == {"mark": "a,new", "gap": False, "phones": ["1002"]}
+    assert [one["wait"] for one in silent.asked] == [0, 8]

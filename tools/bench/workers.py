@@ -25,6 +25,8 @@ from ringkey.site import runtime
 from bench import gatekeeper, load
 from bench.load import BenchError
 
+_HEAD = f"{'workers':>7} {'load':>6} {'reg./s':>8} {'p99 ms':>8} {'at most/s':>10}  CPU µs a registration"
+
 
 def main() -> int:
     """Run the benchmark; return the exit status."""
@@ -41,11 +43,11 @@ def main() -> int:
             keep = args.keep or Path(scratch)
             keep.mkdir(exist_ok=True)
             site, keys = gatekeeper.prepare(stack, keep, args.size)
+            print(_HEAD)
             rows = [measure(args, site, keys, Path(scratch), workers) for workers in args.workers]
     except (BenchError, keysets.KeySetError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    show(rows)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0
@@ -73,8 +75,13 @@ def measure(
                 runs.append({**row, "cpu": [1e6 * one / row["done"] for one in spent]})
         finally:
             engine.close()
+        return show(workers, runs)
+
+
+def show(workers: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Print a line for a number of workers, as soon as there is one; return the figures."""
     cpu = [statistics.median(costs) for costs in zip(*(one["cpu"] for one in runs), strict=True)]
-    return {
+    row = {
         "workers": workers,
         "load": os.getloadavg()[0],
         "rate": statistics.median(one["rate"] for one in runs),
@@ -84,18 +91,14 @@ def measure(
         # What the busiest of them could do with a processor of its own.
         "most": 1e6 / max(cpu),
     }
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print a line for each number of workers."""
-    print(f"{'workers':>7} {'load':>6} {'reg./s':>8} {'p99 ms':>8} {'at most/s':>10}  CPU µs a registration")
-    for row in rows:
-        names = ["process"] if row["workers"] == 1 else ["supervisor", *["worker"] * row["workers"]]
-        costs = ", ".join(f"{name} {cost:.0f}" for name, cost in zip(names, row["cpu"], strict=True))
-        print(
-            f"{row['workers']:>7} {row['load']:>6.1f} {row['rate']:>8.0f} {row['p99']:>8.0f} "
-            f"{row['most']:>10.0f}  {costs}"
-        )
+    names = ["process"] if workers == 1 else ["supervisor", *["worker"] * workers]
+    costs = ", ".join(f"{name} {cost:.0f}" for name, cost in zip(names, cpu, strict=True))
+    print(
+        f"{workers:>7} {row['load']:>6.1f} {row['rate']:>8.0f} {row['p99']:>8.0f} "
+        f"{row['most']:>10.0f}  {costs}",
+        flush=True,
+    )
+    return row
 
 
 def _children(pid: int) -> list[int]:
