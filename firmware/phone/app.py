@@ -21,7 +21,7 @@ from phone.datagram import DatagramSocket
 from phone.fault import Fault
 from phone.network import Network
 from phone.screen import Screen
-from phone.unload import CHANNEL, FETCHING, RAS, STORING, TLSPSK, TYPES, unload
+from phone.unload import CHANNEL, FETCHING, RAS, STORING, TLSPSK, TYPES, make_room, unload
 from ras.compat import const
 from ras.login import Login
 
@@ -319,8 +319,7 @@ class Phone:
         self._status = 0
         # It has ended what it was at, and the channel is closed: they make room for TLS.
         self._endpoint = None
-        for names in (RAS, TYPES, CHANNEL, TLSPSK):
-            unload(names)
+        make_room(RAS, TYPES, CHANNEL, TLSPSK)
         self._start("work", self._fetch(ext))
 
     async def _do_renew(self, ext: str) -> None:
@@ -366,6 +365,9 @@ class Phone:
 
     async def _do_close(self) -> None:
         self._cancel("channel")
+        if self._login.state == "leaving":  # else it is opened again, and reading it takes a second
+            await asyncio.sleep_ms(0)  # lets it close what it holds
+            make_room(CHANNEL, TLSPSK)
 
     # -- what takes its time
 
@@ -441,8 +443,7 @@ class Phone:
         from ras import message
 
         message.forget(message.GRQ, message.GCF, message.GRJ, message.RRJ, message.URQ, message.UCF)
-        unload(TYPES)
-        gc.collect()
+        make_room(TYPES)
 
     def _detail(self, word: str) -> str:
         """Return what goes into the words on the display: an HTTP status, or the extension."""

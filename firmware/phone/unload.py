@@ -5,6 +5,7 @@ function, keeps no class and no function of it, and calls this when it is done; 
 collection takes it, and the next import reads it again.
 """
 
+import gc
 import sys
 
 # What is in the heap only while it is at work: docs/memory.md has the rule.
@@ -28,3 +29,10 @@ def unload(names: str) -> None:
             package = sys.modules.get(name[:dot])
             if package is not None and hasattr(package, name[dot + 1 :]):
                 delattr(package, name[dot + 1 :])
+
+
+def make_room(*groups: str) -> None:
+    """Forget the modules of `groups`, and collect at once: what is read next shall not make the heap grow."""
+    for names in groups:
+        unload(names)
+    gc.collect()

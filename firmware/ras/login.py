@@ -127,13 +127,13 @@ class Login:
         if not self._machine.allows("log-out"):
             return
         self._timer = None
+        self._drop_channel()  # first: what it lets go of has the room that all the rest wants
+        self._others = ()
         if self._record is not None:
             self._effects.append(("erase",))
         self._record = self._trial = None
         self._ext = self._pin = None
         if self._machine.feed("log-out") == "leaving":
-            self._drop_channel()
-            self._others = ()
             self._effects.append(("show", "logging-out"))
             self._effects.append(("unregister",))
         else:
