@@ -56,9 +56,8 @@ def verify(options: Options, head: str | None, as_json: bool) -> None:
     for path, report in reports.items():
         for note in report.notes:
             click.echo(f"note: {note}")
-        if path == admin:
-            click.echo(f"\nwhat people changed, {admin}")
-        click.echo(f"whole: {report.lines} lines, {report.first} to {report.last}")
+        what = f"\n{path.relative_to(options.site.root)} is whole, too:" if path == admin else "whole:"
+        click.echo(f"{what} {report.lines} lines, {report.first} to {report.last}")
         click.echo(f"last line   {report.n}")
         click.echo(f"hash        {report.head}")
 
