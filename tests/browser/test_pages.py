@@ -141,13 +141,14 @@ def test_tab_reaches_everything(look):
         page = shown(visitor, path)
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         wanted = page.evaluate(
-            """selector => [...document.querySelectorAll(selector)]
-                .filter(one => one.checkVisibility({visibilityProperty: true}))
-                .filter(one => !one.disabled && one.tabIndex >= 0)
-                .map((one, i) => { one.dataset.stop = i; return one.outerHTML.slice(0, 90); })""",
+            """selector => {
+                // Kept here and not on the elements: the page may be changed meanwhile, and keeps them.
+                window.stops = [...document.querySelectorAll(selector)]
+                    .filter(one => one.checkVisibility({visibilityProperty: true}))
+                    .filter(one => !one.disabled && one.tabIndex >= 0);
+                return window.stops.map(one => one.outerHTML.slice(0, 90)); }""",
             FOCUSABLE,
         )
-        # 50 rows are alike: the frame, the form and the first and last of them stand for all.
         most = len(wanted)
         reached, unseen = set(), []
         page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
@@ -155,13 +156,13 @@ def test_tab_reaches_everything(look):
             page.keyboard.press("Tab")
             stop, seen = page.evaluate(
                 """() => { const one = document.activeElement, style = getComputedStyle(one);
-                    return [one.dataset.stop ?? null,
+                    return [window.stops.indexOf(one),
                         style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2]; }"""
             )
-            if stop is not None:
-                reached.add(int(stop))
+            if stop >= 0:
+                reached.add(stop)
                 if not seen:
-                    unseen.append(wanted[int(stop)])
+                    unseen.append(wanted[stop])
             if len(reached) == most:
                 break
         missing = [wanted[i] for i in range(most) if i not in reached]
