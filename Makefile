@@ -62,7 +62,11 @@ WORKERS ?= 4
 
 .PHONY: test-py
 test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phones as processes
-	@$(BIN)/python -m pytest --ignore=tests/hil --ignore=tests/browser -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/hil --ignore=tests/browser --ignore=tests/image -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+.PHONY: test-image
+test-image: $(VENV)/.dev ## Build the phone's image for each board, and flash it to a chip's ROM loader
+	@$(BIN)/python -m pytest tests/image -n $(WORKERS) $(PYTEST_ARGS)
 
 # What looks at pages for who cannot see them; where there is no npm, those tests say so.
 AXE := build/axe/node_modules/axe-core/axe.min.js

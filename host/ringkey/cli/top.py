@@ -7,6 +7,7 @@ two answers.  Drawn with what click brings for terminals: 80 columns and 24 line
 import json
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -45,8 +46,8 @@ def command(options: Options, interval: float, once: bool, as_json: bool) -> Non
     """Show what the gatekeeper of this site does: rates, failing extensions, look-ups, the key server."""
     before = _ask(options)
     live = not (once or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
-    with _terminal(live):
-        while not _pause(interval, live):
+    with _terminal(live) as keys:
+        while not _pause(interval, keys):
             now = _ask(options)
             seen = between(before, now)
             before = now
@@ -150,37 +151,41 @@ def _ask(options: Options) -> Figures:
 
 
 @contextmanager
-def _terminal(live: bool) -> Iterator[None]:
-    """Take keys as they are pressed, on a screen of its own; leave the terminal as it was."""
+def _terminal(live: bool) -> Iterator[tuple[int, ...]]:
+    """Take keys as they are pressed, on a screen of its own; leave the terminal as it was.
+
+    Gives the descriptors that keys come from: Ctrl-C is one of them, since an exception out of nowhere may be
+    lost in whatever runs at that moment.
+    """
     if not live:
-        yield
+        yield ()
         return
     import termios
     import tty
 
     before = termios.tcgetattr(sys.stdin)
+    reading, writing = os.pipe()
+    handler = signal.signal(signal.SIGINT, lambda *_: os.write(writing, b"q"))
     try:
         tty.setcbreak(sys.stdin)
         click.echo(_ALTERNATE, nl=False)
-        yield
-    except KeyboardInterrupt:
-        pass  # the way to end it
+        yield sys.stdin.fileno(), reading
     finally:
         click.echo(_BACK, nl=False)
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGINT, handler)
+        os.close(reading)
+        os.close(writing)
 
 
-def _pause(seconds: float, live: bool) -> bool:
+def _pause(seconds: float, keys: tuple[int, ...]) -> bool:
     """Wait; tell whether q was pressed."""
-    if not live:
+    if not keys:
         time.sleep(seconds)
         return False
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        if select.select([sys.stdin], [], [], left)[0] and os.read(sys.stdin.fileno(), 1) in (
-            b"q",
-            b"Q",
-            b"",
-        ):
-            return True
+        for key in select.select(keys, [], [], left)[0]:
+            if os.read(key, 1) in (b"q", b"Q", b""):
+                return True
     return False
