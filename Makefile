@@ -66,7 +66,7 @@ test-py: $(VENV)/.dev ## Run the tests of the hosts, of conformance and of phone
 
 .PHONY: test-image
 test-image: $(VENV)/.dev ## Build the phone's image for each board, and flash it to a chip's ROM loader
-	@$(BIN)/python -m pytest tests/image -n $(WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/image -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # What looks at pages for who cannot see them; where there is no npm, those tests say so.
 AXE := build/axe/node_modules/axe-core/axe.min.js
