@@ -1,11 +1,13 @@
 """The harness tells what it waited for, and what came instead."""
 
+import socket
 import threading
 import tomllib
 
 import pytest
 from harness import sites
 from harness.errors import HarnessError
+from harness.relay import Network
 from harness.unixphone import UnixPhone
 from harness.watched import Watched
 
@@ -54,3 +56,18 @@ def test_values_are_set_where_they_stand_and_comments_stay(tmp_path):
         sites.set_values(tmp_path, "c.d", port=1)
     sites.set_values(tmp_path, "a.new", port=5)
     assert tomllib.loads((tmp_path / sites.FILE).read_text())["a"]["new"] == {"port": 5}
+
+
+def test_a_relays_port_is_kept_for_it_while_its_server_is_down():
+    network = Network()
+    try:
+        port = network.files.port
+        network.files.to = None
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 5)
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", port))
+        network.files.to = ("127.0.0.1", 9)
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    finally:
+        network.close()

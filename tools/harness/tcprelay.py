@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,7 @@ class TcpRelay:
         self._corrupting: str | None = None
         self._to: Address | None = None
         self._server: asyncio.Server | None = None
+        self._held: socket.socket | None = None
         self._open: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._came = threading.Condition()
@@ -45,8 +47,12 @@ class TcpRelay:
     ) -> "TcpRelay":
         """Listen on a port, 0 for any free one.  Raises OSError."""
         relay = cls(name, known, say)
-        relay.host = host
-        await relay._listen(port)
+        relay._hold(host, port)
+        try:
+            await relay._listen()
+        except OSError:
+            relay._let_go()
+            raise
         return relay
 
     @property
@@ -111,12 +117,33 @@ class TcpRelay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             await self._server.wait_closed()
+        self._let_go()
+
+    def _hold(self, host: str, port: int) -> None:
+        """Keep the port for good: while nobody listens, another process could be given it as any free one."""
+        if port:
+            # Another harness on this port would share it with this one.
+            socket.create_server((host, port)).close()
+        held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._held = held
+        try:
+            # Lets the relay's own listener share the port; without SO_REUSEADDR here nobody else does.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind((host, port))
+        except OSError:
+            self._let_go()
+            raise
+        self.host, self.port = held.getsockname()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     # -- inside, in the relays' thread
 
-    async def _listen(self, port: int) -> None:
-        self._server = await asyncio.start_server(self._accepted, self.host, port)
-        self.host, self.port = self._server.sockets[0].getsockname()[:2]
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._accepted, self.host, self.port, reuse_port=True)
 
     async def _follow(self) -> None:
         """Listen while there is a server: a phone shall find the port closed when its server is down."""
@@ -126,7 +153,7 @@ class TcpRelay:
             self._cut()
             await server.wait_closed()
         elif self._to is not None and self._server is None:
-            await self._listen(self.port)
+            await self._listen()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
