@@ -84,7 +84,7 @@ def test_a_day(visit, world, expect):  # noqa: PLR0915 - one day, in its order
     page.goto("/")
     expect(page.locator(f"#fail-{user.ext}")).to_contain_text("Wrong PIN")
     other.expect_display("^Log-in failed", SILENCE)
-    other.expect_display("^Extension:")
+    other.expect_display("^Extension:", 60)
     other.log_in(user.ext, user.pin)
     other.expect_display(f"^Registered\n{user.ext}")
     expect(page.locator(f"#fail-{user.ext}")).to_have_count(0, timeout=SOON)

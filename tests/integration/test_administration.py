@@ -76,7 +76,8 @@ def test_a_real_phone_from_its_wrong_pin_to_its_end(servers, tmp_path):  # noqa:
     phone = UnixPhone(settings)
 
     async def log_in(pin):
-        await asyncio.to_thread(phone.expect_display, "^Extension:")
+        # A wrong PIN meets silence: three tries take up to 17.5 s, and 4 s the words for it.
+        await asyncio.to_thread(phone.expect_display, "^Extension:", 60)
         phone.press("1001#")
         await asyncio.to_thread(phone.expect_display, "^PIN:")
         phone.press(pin + "#")
