@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 REGISTRATIONS = 200
 EVERY_LOSS = 4  # of so many registrations one comes from a lost network: 50
 EVERY_LOG_IN = 20  # and one from a user who logs out and in again: 10, with keys fetched anew
-FIRST = 10  # where the measuring begins
+FIRST = 10  # so many counts of open files are one sample
 MOST = 2048  # octets that the heap may have grown by
+# MicroPython's collector takes any word of the stack that looks like an address for one: a stale word below
+# the main loop may keep a module that was unloaded, from any moment on (6 and 14 KB seen, in one run of ten).
+# That happens once; what leaks, leaks again with each registration, loss or user.
+STALE = 16384
 
 
 @pytest.fixture
@@ -74,8 +80,11 @@ def test_200_registrations_and_50_losses_leave_the_heap_as_it_was(board: Board) 
     assert board.gatekeeper.names().count("registered") >= REGISTRATIONS
     assert phone.process.poll() is None
     assert len([event for event in phone.events if event["e"] == "boot"]) == 1, "without a restart"
-    first, last = free[FIRST - 1], free[-1]
-    print(f"free after {FIRST}: {first}, after {len(free)}: {last}; least {min(free[FIRST:])}")
-    assert first - last <= MOST, free
+    # A round ends with a log-out: one user each.
+    rounds = [median(free[i : i + EVERY_LOG_IN]) for i in range(0, REGISTRATIONS, EVERY_LOG_IN)]
+    falls = [before - after for before, after in pairwise(rounds)]
+    print(f"free, by rounds of {EVERY_LOG_IN}: {rounds}; least {min(free)}")
+    assert max(falls) <= STALE, free
+    assert sum(falls) - max(0, *falls) <= MOST, free
     # One may be open for a moment: what grows is the least of several counts.
     assert min(files[-FIRST:]) <= min(files[:FIRST]), files
