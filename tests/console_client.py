@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
 
-from argon2 import PasswordHasher
+from accounts_set_up import GOOD, QUICK
 from ringkey.administration.accounts import attempts
 from ringkey.administration.accounts.sessions import csrf_of
 from ringkey.administration.accounts.store import Accounts
@@ -18,10 +18,6 @@ from ringkey.administration.roles import Role
 from ringkey.console.service import ConsoleService
 from ringkey.console.visits import COOKIE
 from ringkey.site.config import Site, load
-
-# The least that argon2 takes: who gets in is tested with it, not how long a guess takes.
-QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-GOOD = "correct horse battery"
 
 
 class Running:

@@ -15,6 +15,7 @@ from tlspsk.client import PSKClient
 from tlspsk.errors import RemoteAlert, RemoteProtocolError
 
 PIN = "8675309123450"  # long, so that finding it in a log would be no accident
+QUIET = 0.4  # s without an answer on the loopback, after all of a sample has been sent
 SILENCE = 0.6  # s in which an answer on the loopback would have come
 
 
@@ -38,6 +39,18 @@ def fetch_keys(site, port, ext):
 def record_of(keys, ext, pin=PIN):
     ka = authentication_key(keys.suite, keys.kg, pin)
     return Record(ext, pin, keys.suite, keys.g, keys.kg, keys.cvm, ka, ())
+
+
+def answers(phone, sample):
+    """Send all of a sample from a phone's socket; return the answers."""
+    found = []
+    for octets in sample:
+        phone.socket.sendto(octets, phone.gatekeeper)
+        while (data := phone.receive(0)) is not None:
+            found.append(data)
+    while (data := phone.receive(QUIET)) is not None:
+        found.append(data)
+    return found
 
 
 class Phone:

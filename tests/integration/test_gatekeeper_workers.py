@@ -21,7 +21,7 @@ from harness.unixphone import UnixPhone, write_settings
 from ras import q931, tpkt
 from ras.endpoint import Endpoint
 from ras.message import GCF, decode_message
-from ras_phone import Line, Phone, now, record_of
+from ras_phone import Line, Phone, answers, now, record_of
 from ringkey.gatekeeper.workers.shards import of_extension
 from ringkey.site import control, runtime
 
@@ -31,7 +31,6 @@ ALICE, BOB, REAL = "1001", "1002", "3001"  # of worker 1, of worker 0, and one o
 CAROL = "1005"  # whose keys are replaced
 TARGETS = [str(5_000 + n) for n in range(40)]  # of a guesser
 GUESSER = "127.0.0.77"
-QUIET = 0.4  # s without an answer on the loopback, after all of a sample has been sent
 STARTING = 120.0  # s, on a machine that does other things as well
 WORKERS = 2
 
@@ -240,18 +239,6 @@ def test_an_extension_is_taken_over_from_elsewhere(world):
         second.endpoint.log_out(now())
         assert second.run(("left",)) is not None
         assert ext not in world.registrations()
-
-
-def answers(phone, sample):
-    """Send all of a sample from a phone's socket; return the answers."""
-    found = []
-    for octets in sample:
-        phone.socket.sendto(octets, phone.gatekeeper)
-        while (data := phone.receive(0)) is not None:
-            found.append(data)
-    while (data := phone.receive(QUIET)) is not None:
-        found.append(data)
-    return found
 
 
 def test_what_is_replayed_meets_silence_whichever_worker_could_be_meant(world):

@@ -8,10 +8,8 @@ import time
 
 import pytest
 from ras.message import GCF, RCF, decode_message
-from ras_phone import PIN, Phone, fetch_keys, now, record_of
+from ras_phone import PIN, Phone, answers, fetch_keys, now, record_of
 from ringkey.site import control
-
-QUIET = 0.4  # s without an answer on the loopback, after all of a sample has been sent
 
 
 class World:
@@ -45,18 +43,6 @@ def world(site, run_service, ringkey):
     for phone in world.phones:
         run_service.secrets.update(phone.record.__dict__[name].hex() for name in ("kg", "ka"))
         phone.socket.close()
-
-
-def answers(phone, sample):
-    """Send all of a sample from a phone's socket; return the answers."""
-    found = []
-    for octets in sample:
-        phone.socket.sendto(octets, phone.gatekeeper)
-        while (data := phone.receive(0)) is not None:
-            found.append(data)
-    while (data := phone.receive(QUIET)) is not None:
-        found.append(data)
-    return found
 
 
 def exchange(phone):

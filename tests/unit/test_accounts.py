@@ -7,6 +7,7 @@ import sqlite3
 import stat
 
 import pytest
+from accounts_set_up import GOOD, QUICK, Clock, empty_database
 from argon2 import PasswordHasher
 from ringkey.administration.accounts import passwords, tokens
 from ringkey.administration.accounts.errors import AccountError, TooManyError, WrongLogInError
@@ -14,20 +15,6 @@ from ringkey.administration.accounts.migrations import HEAD
 from ringkey.administration.accounts.passwords import Passwords
 from ringkey.administration.accounts.store import Accounts
 from ringkey.administration.roles import Role
-
-# The least that argon2 takes: what is tested here is who gets in, not how long a guess takes.
-QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-GOOD = "correct horse battery"
-
-
-class Clock:
-    """A clock that stands until it is told."""
-
-    def __init__(self):
-        self.now = 1_800_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -37,10 +24,7 @@ def clock():
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
-    """A database without accounts: its migrations take longer than most tests."""
-    path = tmp_path_factory.mktemp("empty") / "accounts.db"
-    Accounts(path).close()
-    return path
+    return empty_database(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.fixture

@@ -5,26 +5,13 @@ import shutil
 
 import pyotp
 import pytest
-from argon2 import PasswordHasher
+from accounts_set_up import GOOD, QUICK, Clock, empty_database
 from ringkey.administration.accounts import attempts
 from ringkey.administration.accounts.attempts import Attempts
 from ringkey.administration.accounts.errors import AccountError, TooManyError, WrongLogInError
 from ringkey.administration.accounts.sessions import MAX_SESSIONS, Times, csrf_of
 from ringkey.administration.accounts.store import Accounts
 from ringkey.administration.roles import Role
-
-QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-GOOD = "correct horse battery"
-
-
-class Clock:
-    """A clock that stands until it is told."""
-
-    def __init__(self):
-        self.now = 1_800_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -34,10 +21,7 @@ def clock():
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
-    """A database without accounts: its migrations take longer than most tests."""
-    path = tmp_path_factory.mktemp("empty") / "accounts.db"
-    Accounts(path).close()
-    return path
+    return empty_database(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.fixture

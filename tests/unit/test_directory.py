@@ -6,18 +6,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
+from directory_files import EXT, PIN, put_key, raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringkey.gatekeeper import errors, pins
 from ringkey.gatekeeper.bulk import MAX_IMPORT, MAX_LABEL, MAX_PROBLEMS, parse
 from ringkey.gatekeeper.directory import Directory, Entry
 from ringkey.gatekeeper.migrations import HEAD
-
-EXT = st.text("0123456789", min_size=1, max_size=20)
-PIN = st.text("0123456789", min_size=1, max_size=16)
 
 
 @pytest.fixture
@@ -29,22 +26,6 @@ def paths(tmp_path):
 def directory(paths):
     with Directory.open(*paths) as opened:
         yield opened
-
-
-def put_key(path: Path, octets: bytes = bytes(32)) -> None:
-    """Write a key file as `ringkey init` does; the default is no key that anything drew."""
-    path.write_bytes(octets)
-    path.chmod(0o600)
-
-
-def raw(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """Run a statement beside ringkey, as an intruder or a tool would."""
-    connection = sqlite3.connect(path)
-    try:
-        with connection:
-            return connection.execute(statement, values).fetchall()
-    finally:
-        connection.close()
 
 
 def test_what_is_added_is_found(directory):

@@ -1,19 +1,15 @@
 """PINs at rest: sealed under the key file, tied to their extension, in no file in clear."""
 
 import os
-import sqlite3
 import stat
-from pathlib import Path
 
 import pytest
+from directory_files import EXT, PIN, put_key, raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringkey.gatekeeper import errors
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.sealing import BrokenSealError, Sealer
-
-EXT = st.text("0123456789", min_size=1, max_size=20)
-PIN = st.text("0123456789", min_size=1, max_size=16)
 
 
 @pytest.fixture
@@ -25,22 +21,6 @@ def paths(tmp_path):
 def directory(paths):
     with Directory.open(*paths) as opened:
         yield opened
-
-
-def put_key(path: Path, octets: bytes = bytes(32)) -> None:
-    """Write a key file as `ringkey init` does; the default is no key that anything drew."""
-    path.write_bytes(octets)
-    path.chmod(0o600)
-
-
-def raw(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """Run a statement beside ringkey, as an intruder or a tool would."""
-    connection = sqlite3.connect(path)
-    try:
-        with connection:
-            return connection.execute(statement, values).fetchall()
-    finally:
-        connection.close()
 
 
 # Sealing

@@ -4,7 +4,6 @@ The trail is what counts.  The register is taken in from it at a start: the rest
 crash, all of it where the register was lost, damaged, or is another one's.  Belongs to one thread.
 """
 
-import fcntl
 import os
 import secrets
 import time
@@ -237,14 +236,9 @@ def renew(audit: Path, register_file: Path) -> list[Path]:
 
 def hold(audit: Path) -> int:
     """Lock the record for this process; raises UserError where another has it."""
-    name = audit.with_name(audit.name + ".lock")
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.SECRET)
-    except OSError as error:
-        raise Unrecorded(f"{name}: {error.strerror}", f"ls -la {audit.parent}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+        return files.lock_beside(audit)
+    except BlockingIOError:
         raise Unrecorded(f"another process is writing to {audit}", "ringkey status") from None
-    return descriptor
+    except OSError as error:
+        raise Unrecorded(f"{audit}.lock: {error.strerror}", f"ls -la {audit.parent}") from None

@@ -12,7 +12,6 @@ lost or damaged file is never replaced unasked.
 Each range belongs to one generation of Km, so that an old g still tells its own.
 """
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -290,14 +289,9 @@ def _check(body: dict[str, object]) -> str:
 
 def _lock(path: Path) -> int:
     """Open the lock file and lock it for this process; raises UserError where another has it."""
-    name = path.with_name(path.name + ".lock")
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.SECRET)
-    except OSError as e:
-        raise UserError(f"the counter's lock {name}: {e.strerror}", f"ls -la {path.parent}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+        return files.lock_beside(path)
+    except BlockingIOError:
         raise UserError(f"another key server is using {path}", "ringkey status") from None
-    return descriptor
+    except OSError as e:
+        raise UserError(f"the counter's lock {path}.lock: {e.strerror}", f"ls -la {path.parent}") from None

@@ -5,6 +5,7 @@ directory is synced: a crash or a full disk at any moment leaves the old file or
 """
 
 import contextlib
+import fcntl
 import glob
 import os
 import secrets
@@ -21,6 +22,21 @@ PRIVATE_DIRECTORY = 0o700
 # keeps a wrong path (a disk image, /dev/zero) from filling the memory.
 MAX_FILE = 1 << 20
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def lock_beside(path: Path) -> int:
+    """Lock `path`.lock for this process, until the descriptor that is returned is closed.
+
+    Raises BlockingIOError where another process has it, OSError where it can not be opened.
+    """
+    name = path.with_name(path.name + ".lock")
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def write(path: Path, data: bytes, mode: int = SECRET) -> None:
