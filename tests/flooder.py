@@ -10,10 +10,12 @@ import json
 import os
 import random
 import socket
+import struct
 import sys
 import time
 
 POOL = 20_000  # different datagrams, made before the first is sent
+IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)  # ip(7); Python has a name for it since 3.14
 
 
 def packets(mix):
@@ -40,12 +42,17 @@ def bound(address):
     return sock
 
 
+def forged(address):
+    """Return what makes a datagram come from `address` of this machine, whatever its socket is bound to."""
+    return [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, socket.inet_aton(address), bytes(4)))]
+
+
 def main(host, port, seconds, file):
     with open(file) as stream:
         mix = json.load(stream)
     pool = packets(mix)
-    one = bound("127.66.0.1")
-    many = [bound(f"127.77.{i >> 8}.{i & 255}") for i in range(1, mix["sources"] + 1)]
+    one, any_ = bound("127.66.0.1"), bound("")
+    many = [forged(f"127.77.{i >> 8}.{i & 255}") for i in range(1, mix["sources"] + 1)]
     target = (host, int(port))
     end = time.monotonic() + float(seconds)
     sent = lost = 0
@@ -53,9 +60,11 @@ def main(host, port, seconds, file):
     while time.monotonic() < end:
         for _ in range(200):
             # Half of all from the one address.
-            sock = one if sent & 1 or not many else many[(sent >> 1) % len(many)]
             try:
-                sock.sendto(pool[sent % len(pool)], target)
+                if sent & 1 or not many:
+                    one.sendto(pool[sent % len(pool)], target)
+                else:
+                    any_.sendmsg([pool[sent % len(pool)]], many[(sent >> 1) % len(many)], 0, target)
             except OSError:
                 lost += 1
             sent += 1
