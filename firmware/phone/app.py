@@ -408,7 +408,7 @@ class Phone:
             from ras.endpoint import Endpoint
 
             gc.collect()  # of what reading it has left: small pieces between those that stay
-            self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0))
+            self._endpoint = Endpoint(os.urandom, ("0.0.0.0", 0), "%s %s" % (VERSION, self._board.name))
         self._endpoint.address = (self._network.address_towards(towards), self._socket.port)
         self._endpoint.register(record, tuple(numeric), self._clock.now())
 

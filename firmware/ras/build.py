@@ -4,9 +4,11 @@ What a gatekeeper answers with is in answers.py, which a phone has no need of.
 """
 
 from ras.address import to_transport
+from ras.compat import const
 from ras.oids import H225_V6
 
 _PRODUCT = b"ringkey"
+_LONGEST_VERSION = const(64)  # octets: an RRQ stays within one datagram, whatever a board is called
 _VENDOR = {
     # No T.35 code is registered for ringkey: all zero is "unknown" to other devices.
     "vendor": {"t35CountryCode": 0, "t35Extension": 0, "manufacturerCode": 0},
@@ -40,9 +42,12 @@ def registration_request(
     ras: "tuple[str, int]",
     signalling: "tuple[str, int]",
     time_to_live: int,
+    version: str = "",
 ) -> dict:
-    """Return a full RRQ's value; time_to_live in seconds."""
+    """Return a full RRQ's value; time_to_live in seconds; version: of the endpoint's software, for people."""
     value = _registration(number, ras, signalling, time_to_live, False)
+    if version:
+        value["endpointVendor"] = dict(_VENDOR, versionId=version.encode()[:_LONGEST_VERSION])
     value["terminalAlias"] = _alias(ext)
     value["supportsAltGK"] = 0
     return value

@@ -75,11 +75,13 @@ class Registration:
 class Endpoint:
     """One endpoint.  random: `random(n) -> bytes`, nobody can predict them; address: the
     numeric (host, port) where this end hears RAS, also given as its call signalling
-    address (calls come in on the channel that it opens itself).
+    address (calls come in on the channel that it opens itself); version: of its software,
+    which its RRQ tells.
     """
 
-    def __init__(self, random, address: "tuple[str, int]") -> None:
+    def __init__(self, random, address: "tuple[str, int]", version: str = "") -> None:
         self.address = address
+        self._version = version
         self._random = random
         self._machine = Machine("endpoint", ENDPOINT, "idle")
         self._out = []
@@ -219,7 +221,7 @@ class Endpoint:
         self._add_to_round(alternates(value.get("alternateGatekeeper", ()), MAX_ROUND))
         record = self._record
         request = build.registration_request(
-            self._next_number(), record.ext, self.address, self.address, TIME_TO_LIVE
+            self._next_number(), record.ext, self.address, self.address, TIME_TO_LIVE, self._version
         )
         elements = {
             profile.G: record.g,

@@ -19,6 +19,7 @@ from support import Random
 GATEKEEPER = ("192.0.2.1", 1719)
 SIGNALLING = ("192.0.2.1", 1300)
 PHONE = ("192.0.2.50", 40000)
+VERSION = "0.1.0 pair"  # of the phone's software
 
 
 class Site:
@@ -100,7 +101,7 @@ class Phone:
         self.site = site
         self.address = address
         self.login = Login(random)
-        self.endpoint = Endpoint(random, address)
+        self.endpoint = Endpoint(random, address, VERSION)
         self.store = None
         self.prompts = []
         self.shown = []

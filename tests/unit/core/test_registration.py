@@ -6,7 +6,7 @@ from ras.registrar import Lookup
 from ras.tables import ENDPOINT, LOGIN, REGISTRATION, Machine
 from ras.throttle import Throttle
 
-from pair import GATEKEEPER, PHONE, Gatekeeper, Network, Phone, Site, pair
+from pair import GATEKEEPER, PHONE, VERSION, Gatekeeper, Network, Phone, Site, pair
 from support import Random, raises
 
 MINUTE = 60000
@@ -45,6 +45,15 @@ def test_first_log_in():
     assert held.sid == phone.registration.sid.hex()
     assert held.ks == phone.registration.ks
     assert gatekeeper.registrar.psk(held.sid) == phone.registration.ks
+
+
+def test_a_full_rrq_tells_the_version_of_the_phone_and_a_keep_alive_does_not():
+    net, _, _, _ = logged_in()
+    net.run(2 * 300_000, lambda: len(net.log) > 5)
+    requests = [message.decode_message(data) for _, data, _, _ in net.log]
+    vendors = [request.value["endpointVendor"] for request in requests if request.kind == "RRQ"]
+    assert [vendor.get("versionId") for vendor in vendors] == [VERSION.encode(), None]
+    assert [vendor["productId"] for vendor in vendors] == [b"ringkey"] * 2
 
 
 def test_both_suites():
