@@ -35,7 +35,7 @@ def issued(world):
 
 
 @pytest.mark.parametrize(
-    ("media", "window"),
+    "sheet",
     [
         ("print", {"size": PAPER, "pixels": PRINTER}),
         ("screen", {"size": (1280, 860), "scheme": "light"}),
@@ -43,8 +43,9 @@ def issued(world):
     ],
     ids=["paper", "screen", "telephone-dark"],
 )
-def test_a_code_says_its_settings_and_no_secret(visit, world, administrator, issued, media, window):
+def test_a_code_says_its_settings_and_no_secret(visit, world, administrator, issued, sheet):
     """Each label of the sheet has one code, of its own extension, with these settings and nothing else."""
+    media, window = sheet
     page = visit(**window).log_in(administrator).page
     page.emulate_media(media=media)
     found = {}
