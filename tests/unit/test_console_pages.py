@@ -299,7 +299,14 @@ def test_a_plots_top_is_round_and_not_below(value, top):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (86400 * 3, "3 d"), (86400 * 800, "2 years")],
+    [
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7200, "2 h"),
+        (86400 * 3, "3 days"),
+        (86400 * 800, "2 years"),
+    ],
 )
 def test_a_span_in_words(seconds, words):
     assert filters.span(seconds) == words
