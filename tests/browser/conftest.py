@@ -142,7 +142,16 @@ class Visitor:
     """A person with a browser; `trouble`: what the browser complained of."""
 
     def __init__(
-        self, chromium, world, *, size=(1280, 860), scheme="light", javascript=True, agent=None, pixels=1
+        self,
+        chromium,
+        world,
+        *,
+        size=(1280, 860),
+        scheme="light",
+        javascript=True,
+        agent=None,
+        pixels=1,
+        zone=None,
     ):
         self.trouble = []
         self.origin = world.url
@@ -155,6 +164,7 @@ class Visitor:
             java_script_enabled=javascript,
             reduced_motion="reduce",
             user_agent=agent,
+            timezone_id=zone,
         )
         self.context.set_default_timeout(PATIENCE * 20_000)
         self.page = self.context.new_page()
