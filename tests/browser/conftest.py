@@ -141,17 +141,30 @@ def world(tmp_path_factory, template, environment):
 class Visitor:
     """A person with a browser; `trouble`: what the browser complained of."""
 
-    def __init__(self, chromium, world, *, size=(1280, 860), scheme="light", javascript=True, agent=None):
+    def __init__(
+        self,
+        chromium,
+        world,
+        *,
+        size=(1280, 860),
+        scheme="light",
+        javascript=True,
+        agent=None,
+        pixels=1,
+        zone=None,
+    ):
         self.trouble = []
         self.origin = world.url
         self.context = chromium.new_context(
             base_url=self.origin,
             ignore_https_errors=True,  # the site's own root, which no browser knows
             viewport={"width": size[0], "height": size[1]},
+            device_scale_factor=pixels,  # of the screen, or the printer, to one of CSS
             color_scheme=scheme,
             java_script_enabled=javascript,
             reduced_motion="reduce",
             user_agent=agent,
+            timezone_id=zone,
         )
         self.context.set_default_timeout(PATIENCE * 20_000)
         self.page = self.context.new_page()

@@ -4,11 +4,14 @@ Pictures are in build/console: PAGE-SCHEME-WIDTH.png.
 """
 
 import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from conftest import ROOT
 
 WIDE, NARROW = (1280, 860), (360, 740)
+KATHMANDU = timedelta(hours=5, minutes=45)  # from UTC: no machine of ours is there
 PICTURES = ROOT / "build" / "console"
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -17,6 +20,8 @@ HOSTILE = (
     "&lt;b&gt; {{ 7*7 }} </title>",
 )
 AGENT = 'Mozilla/5.0 <script>alert(4)</script> "><img src=x onerror=alert(5)>'
+# A file of such a name is not listed, since no phone can ask for it; a folder can be asked for.
+FOLDER = "<img src=x onerror=alert(6)> &lt;b&gt;"
 NAMES = (
     "Ann Baker, room 5",
     "Reception",
@@ -30,6 +35,7 @@ NAMES = (
 PAGES = {
     "overview": "/",
     "phones": "/phones",
+    "phones-mixed": "/phones?q=30&order=state",
     "phones-failing": "/phones?state=failing",
     "phone": "/phones/3000",
     "phone-failing": "/phones/3030",
@@ -47,6 +53,21 @@ PAGES = {
     "not-found": "/phones/99",
 }
 OUTSIDE = {"login": "/login"}
+# What somebody sees who may change nothing; and what is open by a press on a page of PAGES.
+VIEWED = {"viewer-phone": "/phones/3000", "viewer-extensions": "/extensions?q=300", "nothing": "/phones?q=no"}
+OPENED = {
+    "phone": "/phones/3000",
+    "extensions": "/extensions?q=300&edit=3001",
+    "keys": "/keys?q=3021",
+    "users": "/users",
+    "files": "/files?path=files",
+}
+ROWS = """ext,pin,label
+1101,482913,Ward 3 nurse station
+1102,12ab,Pharmacy
+1103,602941,"Boiler room, behind the second door on the left"
+110x,602941,Boiler room
+"""
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 # What Tab is to reach; a radio or a hidden thing aside.
 FOCUSABLE = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
@@ -92,34 +113,115 @@ def look(visit, furnished):
     return make
 
 
-@pytest.mark.parametrize(
+WINDOWS = pytest.mark.parametrize(
     "window",
     [{"scheme": scheme, "size": size} for size in (WIDE, NARROW) for scheme in ("light", "dark")],
     ids=lambda window: f"{window['scheme']}-{window['size'][0]}",
 )
-def test_each_page(visit, look, axe, window):
-    """A picture of each; none is wider than the window; axe-core finds nothing against WCAG 2.2 A and AA."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    before, inside = visit(**window), look(**window)
-    found = []
-    for visitor, pages in ((before, OUTSIDE), (inside, PAGES)):
-        for name, path in pages.items():
-            page = shown(visitor, path)
-            page.screenshot(
-                path=PICTURES / f"{name}-{window['scheme']}-{window['size'][0]}.png", full_page=True
-            )
-            beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Beholder:
+    """Takes pictures in one window, and gathers what is wrong with what is seen there."""
+
+    def __init__(self, window, axe):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.name, self.axe, self.found = f"{window['scheme']}-{window['size'][0]}", axe, []
+
+    def see(self, page, name):
+        """Take a picture; hold what is shown, and what opens, against WCAG and the width of the window."""
+        page.screenshot(path=PICTURES / f"{name}-{self.name}.png", full_page=True)
+        beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        for _ in range(2):
             assert page.evaluate(beyond) <= 0, f"{name} is wider than the window"
             # What asks first is a part of the page too.
             page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-            if axe is not None:
-                found += [f"{name}: {one}" for one in violations(page, axe)]
+        if self.axe is not None:
+            self.found += [f"{name}: {one}" for one in violations(page, self.axe)]
+
+    def end(self):
+        """Fail with what was found; say so where nobody looked for it."""
+        assert not self.found, "\n".join(self.found)
+        if self.axe is None:
+            pytest.skip(
+                "the pictures are made; no axe-core to look at them: make test-browser installs it, with npm"
+            )
+
+
+@WINDOWS
+def test_each_page(visit, look, axe, window):
+    """A picture of each; none is wider than the window; axe-core finds nothing against WCAG 2.2 A and AA."""
+    eye = Beholder(window, axe)
+    before, inside = visit(**window), look(**window)
+    for visitor, pages in ((before, OUTSIDE), (inside, PAGES)):
+        for name, path in pages.items():
+            eye.see(shown(visitor, path), name)
     _forgive_not_found(inside)
-    assert not found, "\n".join(found)
-    if axe is None:
-        pytest.skip(
-            "the pictures are made; no axe-core to look at them: make test-browser installs it, with npm"
-        )
+    eye.end()
+
+
+@WINDOWS
+def test_what_an_invited_viewer_sees(visit, world, axe, window, furnished):
+    """The same of an invitation, of pages without deeds, and of a page that has lost its console."""
+    eye = Beholder(window, axe)
+    guest = visit(**window)
+    link = world.invitation(f"guest-{eye.name}", "viewer")
+    guest.page.goto(link)
+    eye.see(guest.page, "invitation")
+    guest.page.get_by_label("Password", exact=True).fill("correct horse battery staple")
+    guest.page.get_by_label("Once more").fill("incorrect horse battery staple")
+    guest.page.get_by_role("button", name="Set the password").click()
+    guest.page.get_by_role("alert").wait_for()
+    eye.see(guest.page, "invitation-refused")
+    guest.trouble = [line for line in guest.trouble if "400" not in line]  # the browser says it too
+    guest.enter(link)
+    for name, path in VIEWED.items():
+        eye.see(shown(guest, path), name)
+    guest.page.route("**/live", lambda route: route.abort())
+    guest.page.goto("/")
+    guest.page.locator("#lost").wait_for()
+    eye.see(guest.page, "lost")
+    guest.trouble = [line for line in guest.trouble if "ERR_" not in line]
+    eye.end()
+
+
+@WINDOWS
+def test_each_page_in_use(look, world, axe, window):
+    """The same of what is there only after something was done: words, secrets, previews, what has opened."""
+    eye = Beholder(window, axe)
+    visitor = look(**window)
+    page = shown(visitor, "/extensions")
+    page.get_by_text("Add an extension").click()
+    page.get_by_label("Extension", exact=True).fill(f"38{len(eye.name)}{window['size'][0]}")
+    page.get_by_role("button", name="Add", exact=True).click()
+    visitor.drawn()
+    eye.see(page, "extension-added")
+    shown(visitor, "/extensions/import")
+    page.get_by_label("Or paste the rows").fill(ROWS)
+    page.get_by_role("button", name="Show what will change").click()
+    page.locator("#bad-rows").wait_for()
+    eye.see(page, "import-preview")
+    shown(visitor, "/users")
+    page.locator("#token-name").fill(f"backup {eye.name}")
+    page.get_by_role("button", name="Make a token").click()
+    visitor.drawn()
+    eye.see(page, "token-made")
+    shown(visitor, "/account")
+    page.locator("#on-password").fill("correct horse battery staple")
+    page.get_by_role("button", name="Set it up").click()
+    page.locator("#totp .qr").wait_for()
+    eye.see(page, "authenticator")
+    for name, path in OPENED.items():
+        shown(visitor, path)
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        eye.see(page, f"{name}-open")
+    world.ringkey("setting", "set", "keyserver.enrolment.policy", "window")
+    world.ringkey("enrol", "open", "--minutes", "15")
+    shown(visitor, "/keys?q=3027")
+    page.get_by_role("timer").wait_for()
+    eye.see(page, "enrolment")
+    world.ringkey("enrol", "close")
+    world.ringkey("setting", "set", "keyserver.enrolment.policy", "open")
+    eye.end()
 
 
 def violations(page, axe):
@@ -234,6 +336,7 @@ def test_markup_is_text(visit, world, furnished):
         ("/keys?revoked=yes", HOSTILE[0]),
         ("/users", HOSTILE[1]),
         ("/account", AGENT),
+        (f"/files?path=files/{quote(FOLDER)}", FOLDER),
         ("/audit", HOSTILE[0]),
         ("/audit", HOSTILE[1]),
     ):
@@ -247,6 +350,14 @@ def test_markup_is_text(visit, world, furnished):
         assert page.get_by_label("Search").input_value() == text
         page.goto(page.url)
         assert page.get_by_label("Search").input_value() == text
+    shown(visitor, "/extensions/import")
+    rows = "\n".join(
+        f'{1104 + i},482913,"{text.replace(chr(34), chr(34) * 2)}"' for i, text in enumerate(HOSTILE)
+    )
+    page.get_by_label("Or paste the rows").fill(rows)
+    page.get_by_role("button", name="Show what will change").click()
+    for text in HOSTILE:
+        assert page.locator("#good-rows").get_by_text(text, exact=True).is_visible()
     assert page.locator("main img, main script").count() == 0
 
 
@@ -263,6 +374,18 @@ def test_a_label_says_no_secret(look, world):
     issued = json.loads(world.ringkey("key", "list", "--ext", "3000", "--json"))
     assert issued
     assert issued[0]["g"] not in text
+
+
+def test_times_are_the_browsers_own(visit, furnished):
+    """Also at the foot of a plot, and in what is said where one points at it."""
+    visitor = visit(zone="Asia/Kathmandu").log_in(furnished)
+    figure = shown(visitor, "/").locator("#plot-outcomes")
+    began = figure.locator("time").first
+    at = datetime.fromisoformat(began.get_attribute("datetime"))
+    assert began.inner_text() == f"{at + KATHMANDU:%H:%M:%S}"
+    column = figure.locator("rect.column").first
+    at = datetime.fromtimestamp(int(column.get_attribute("data-at")), UTC)
+    assert column.locator("title").text_content().startswith(f"{at + KATHMANDU:%H:%M:%S}: registered ")
 
 
 def _tab_to(page, selector):

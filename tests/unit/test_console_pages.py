@@ -299,7 +299,14 @@ def test_a_plots_top_is_round_and_not_below(value, top):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (86400 * 3, "3 d"), (86400 * 800, "2 years")],
+    [
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7200, "2 h"),
+        (86400 * 3, "3 days"),
+        (86400 * 800, "2 years"),
+    ],
 )
 def test_a_span_in_words(seconds, words):
     assert filters.span(seconds) == words
@@ -310,6 +317,47 @@ def test_a_span_in_words(seconds, words):
 )
 def test_a_countdown(seconds, text):
     assert filters.clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+            "Edge on Windows",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/140.0 Safari/537.36",
+            "Chrome on Android",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1",
+            "Safari on an iPhone",
+        ),
+        ("<script>", "Unknown browser"),
+        (None, "Unknown browser"),
+    ],
+)
+def test_a_browser_in_words(agent, words):
+    assert filters.browser(agent) == words
+
+
+def test_a_step_in_words():
+    assert [filters.step(name) for name in ("GRQ", "RRQ", "keys")] == [
+        "Discovery (GRQ)",
+        "Registration (RRQ)",
+        "Keys",
+    ]
+
+
+def test_the_foot_of_a_plot():
+    """In UTC, with the moment beside it from which console.js makes the browser's own time."""
+    for dated, words in ((False, "02:40:00 UTC"), (True, "14 Jul 02:40 UTC")):
+        text = str(filters.tick(1.5e9, dated))
+        assert f">{words}</time>" in text
+        assert 'datetime="2017-07-14T02:40:00Z"' in text
+    assert "data-tick-dated" in str(filters.tick(1.5e9, True))
 
 
 def test_sizes_and_groups():

@@ -88,6 +88,9 @@ async def phone(admin: "Administration", author: Author, *, ext: str) -> Any:
     timeline = sorted(
         [*one["timeline"], *map(_fetched, issued), *map(_refused, refused)], key=lambda line: line["at"]
     )
+    ended = [line["at"] for line in one["timeline"] if line["what"] == "ended"]
+    if one["registered"] is None and ended:
+        row["since"] = ended[-1]
     return {
         **row,
         "enabled": entry.enabled,

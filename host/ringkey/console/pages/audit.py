@@ -4,6 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ringkey.administration import catalogue
 from ringkey.console.pages.common import ROWS, ask, link
 from ringkey.console.views import render
 
@@ -40,16 +41,18 @@ async def show(request: web.Request) -> web.Response:
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:
     mood, outcome = _OUTCOMES.get(one["outcome"], ("plain", ""))
-    rest = one["text"]
+    rest = one["text"].removeprefix("values ")
+    action = catalogue.actions().get(one["action"])
     return {
         "key": f"{one['log']}-{one['n']}",
         "at": one["at"],
         "author": one["author"] or _LOGS[one["log"]],
         "role": one["role"] or "",
         "action": one["action"],
+        "title": "" if action is None else action.title,
         "rest": rest if len(rest) <= _MOST else rest[: _MOST - 1] + "…",
         "mood": mood,
         "outcome": outcome,
         "way": one["way"] or _LOGS[one["log"]].lower(),
-        "source": one["source"] or "",
+        "source": "this machine" if one["source"] == "here" else one["source"] or "",
     }

@@ -10,6 +10,12 @@ from ringkey.console.views import redirect, render
 from ringkey.console.visits import form
 from ringkey.errors import UserError
 
+# What the folders are that every site has (administration/files.py).
+_ABOUT = {
+    "files": "Firmware, sounds: the same for each phone.",
+    "settings": "Templates, filled in for each phone.",
+}
+
 
 async def show(request: web.Request) -> web.Response:
     """Show a folder."""
@@ -59,7 +65,7 @@ async def act(request: web.Request) -> web.Response:
 
 
 def _crumbs(folder: str) -> list[dict[str, str]]:
-    found = [{"name": "Files", "href": "/files"}]
+    found = [{"name": "All files", "href": "/files"}]
     parts = folder.split("/") if folder else []
     for i, part in enumerate(parts):
         found.append({"name": part, "href": link("/files", {"path": "/".join(parts[: i + 1])})})
@@ -71,6 +77,7 @@ def _entry(folder: str, one: dict[str, Any]) -> dict[str, Any]:
     inside = one["kind"] == "folder"
     return {
         **one,
+        "about": "" if folder else _ABOUT.get(one["name"], ""),
         "path": path,
         "removable": bool(folder),
         "href": link("/files", {"path": path}) if inside else None,

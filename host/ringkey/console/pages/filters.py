@@ -25,8 +25,27 @@ _STATES = {
     "ok": ("good", "In order"),
     "soon": ("warn", "Soon"),
 }
+# Step of a failure (gatekeeper/news.py) -> what a phone was about, for who does not know H.225.0 by heart.
+_STEPS = {"GRQ": "Discovery (GRQ)", "RRQ": "Registration (RRQ)"}
+# What is in a User-Agent -> who that is.  Nearly all of them say that they are Chrome and Safari too.
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "an iPhone"),
+    ("iPad", "an iPad"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 _YEAR = 365 * 86400
-_UNITS = ((_YEAR, "years"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_UNITS = ((_YEAR, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 _RANKS = {"viewer": 1, "operator": 2, "administrator": 3}
 
 
@@ -47,6 +66,12 @@ def moment(at: float | None, nothing: str = "–") -> str | Markup:
 def day(at: float | None, nothing: str = "–") -> str | Markup:
     """Return a moment as a date."""
     return nothing if at is None else _time(at, "day", f"{_of(at):%Y-%m-%d}")
+
+
+def tick(at: float, dated: bool) -> Markup:
+    """Return a moment at the foot of a plot: the time of day, with the day where a plot has several."""
+    words = f"{_of(at):%d %b %H:%M} UTC" if dated else f"{_of(at):%H:%M:%S} UTC"
+    return _time(at, "tick-dated" if dated else "tick", words)
 
 
 def countdown(at: float | None) -> str | Markup:
@@ -103,6 +128,19 @@ def state_words(state: str) -> str:
     return _STATES.get(state, ("", state))[1]
 
 
+def step(name: str) -> str:
+    """Return the step at which a phone fails in words, with the message's name where there is one."""
+    return _STEPS.get(name, sentence(name))
+
+
+def browser(agent: str | None) -> str:
+    """Return "Firefox on Linux" for what a browser says of itself: to be told apart, not to be believed."""
+    told = agent or ""
+    program = next((name for sign, name in _BROWSERS if sign in told), "Unknown browser")
+    system = next((name for sign, name in _SYSTEMS if sign in told), "")
+    return f"{program} on {system}" if system else program
+
+
 def may(me: Mapping[str, Any] | None, least: int) -> bool:
     """Tell whether who is logged in has at least the role of this rank (administration/roles.py)."""
     return me is not None and _RANKS.get(me["role"], 0) >= least
@@ -138,6 +176,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "when": when,
     "moment": moment,
     "day": day,
+    "tick": tick,
     "countdown": countdown,
     "span": span,
     "count": count,
@@ -145,6 +184,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "grouped": grouped,
     "mood": mood,
     "state_words": state_words,
+    "step": step,
+    "browser": browser,
     "may": may,
     "sentence": sentence,
     "qr": qr,

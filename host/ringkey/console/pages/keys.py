@@ -142,7 +142,10 @@ def _enrolment(found: dict[str, Any]) -> dict[str, Any]:
     policy, left = found["policy"], found["window"]["phones_left"]
     if policy == "open":
         return _shown(
-            "Open to all", "warn", "Whoever knows the address gets keys: that is what the site has set."
+            "Open to all",
+            "warn",
+            "Whoever knows the key server's address gets keys. Settings can change that.",
+            offer=False,
         )
     if policy == "listed":
         words = f"Phones on the list get keys: {found['listed']:,} are on it."
@@ -158,5 +161,6 @@ def _enrolment(found: dict[str, Any]) -> dict[str, Any]:
     return _shown("Closed", "good", words)
 
 
-def _shown(state: str, mood: str, words: str) -> dict[str, Any]:
-    return {"open": False, "until": None, "state": state, "mood": mood, "words": words}
+def _shown(state: str, mood: str, words: str, *, offer: bool = True) -> dict[str, Any]:
+    """offer: a window would let somebody in whom the site's policy does not."""
+    return {"open": False, "until": None, "state": state, "mood": mood, "words": words, "offer": offer}

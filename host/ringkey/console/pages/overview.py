@@ -17,6 +17,8 @@ _FAILING = 8
 _SECONDS = 600
 _NAMES = {"keyserver": "Key server", "gatekeeper": "Gatekeeper"}
 _OUTCOMES = ("registered", "refused", "dropped")
+# What a line is called, in the words of the phone's page.
+_CALLED = {"dropped": "not answered", "GRQ to GCF": "discovery (GRQ)", "RRQ to RCF": "registration (RRQ)"}
 _WAITING = "Nothing to draw yet: the plot fills as the gatekeeper runs."
 
 
@@ -66,7 +68,9 @@ def ending(one: dict[str, Any]) -> dict[str, str]:
     mood = {"ok": "good", "soon": "warn", "ended": "bad"}[one["level"]]
     return {
         "what": filters.sentence(one["what"]),
-        "about": filters.when(one["at"]),
+        "about": Markup("{} {}").format(
+            "Ended" if one["level"] == "ended" else "Ends", filters.when(one["at"])
+        ),
         "mood": mood,
         "words": words,
     }
@@ -101,7 +105,7 @@ def _server(one: dict[str, Any]) -> dict[str, Any]:
     if not one["running"]:
         mood, words, about = "bad", "Not running", "Not on this host, or stopped"
     elif one["since"] is not None:
-        about = Markup("Since {}").format(filters.when(one["since"]))
+        about = Markup("Started {}").format(filters.when(one["since"]))
     return {
         "name": one["name"],
         "title": _NAMES.get(one["name"], one["name"]),
@@ -138,11 +142,14 @@ def _plot(series: dict[str, Any]) -> Plot:
     if name == "latency":
         # The slowest of a hundred is what a user waits for; medians would only fill the plot.
         lines = [
-            (one["name"].partition(",")[0], one["points"]) for one in series["lines"] if "p99" in one["name"]
+            (_CALLED.get(name := one["name"].partition(",")[0], name), one["points"])
+            for one in series["lines"]
+            if "p99" in one["name"]
         ]
-        return plot("plot-latency", "Latency, slowest of 100", " ms", lines, _WAITING)
+        return plot("plot-latency", "Time to answer: 99 of 100 are faster", " ms", lines, _WAITING)
     lines = [(one["name"], one["points"]) for one in series["lines"]]
     if name == "outcomes":
         lines.sort(key=lambda one: _OUTCOMES.index(one[0]) if one[0] in _OUTCOMES else len(_OUTCOMES))
+        lines = [(_CALLED.get(one, one), points) for one, points in lines]
         return plot("plot-outcomes", "Registrations and failures", "/s", lines, _WAITING)
     return plot("plot-registered", "Registered phones", "", lines, _WAITING)

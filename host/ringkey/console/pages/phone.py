@@ -12,9 +12,9 @@ from ringkey.errors import UserError
 # Events of a time line (gatekeeper/news.py, administration/phones.py), as headings.
 _EVENTS = {
     "key": "Keys",
-    "request": "GRQ",
+    "request": "Discovery",
     "compared": "Check value",
-    "confirmed": "GCF",
+    "confirmed": "Gatekeeper found",
     "refused": "Refused",
     "registered": "Registered",
     "ended": "Ended",
@@ -97,15 +97,18 @@ def _advice(failure: dict[str, Any] | None) -> str:
 def _facts(one: dict[str, Any]) -> list[tuple[str, Any]]:
     generation = one["generation"]
     facts: list[tuple[str, Any]] = [
-        ("Registered" if one["state"] == "registered" else "Since", filters.when(one["since"], "not known")),
+        (
+            "Registered" if one["state"] == "registered" else "Not registered since",
+            filters.when(one["since"], "Not known"),
+        ),
         ("Address", one["address"] or "–"),
-        ("Signalling channel", one["channel"] or "none"),
+        ("Signalling channel", filters.sentence(one["channel"] or "none")),
         ("Generation of its key", "–" if generation is None else f"No. {generation}"),
-        ("Check value", filters.grouped(one["cvm"])),
-        ("Serial", one["serial"] or "not known"),
+        ("Check value", one["cvm"] or "–"),
+        ("Serial", one["serial"] or "Not known"),
     ]
     if one["suite"]:
         facts.insert(3, ("Suite", one["suite"]))
     if one["expires"]:
-        facts.insert(1, ("Must be heard of", filters.when(one["expires"])))
+        facts.insert(1, ("Must renew", filters.when(one["expires"])))
     return facts

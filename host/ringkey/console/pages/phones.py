@@ -46,7 +46,7 @@ async def show(request: web.Request) -> web.Response:
         chips=chips,
         rows=[row(one) for one in found["phones"]],
         pages=pages(request, found["total"], len(found["phones"])),
-        nothing="No phone fits." if q or state else "There is no extension yet.",
+        nothing="No phone fits this search." if q or state else "There is no extension yet.",
     )
 
 

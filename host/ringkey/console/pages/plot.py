@@ -31,15 +31,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What templates/parts.html draws."""
+    """What templates/parts.html draws.
+
+    columns: x and width in units of the box, moment (seconds since 1970), and what is said of it in UTC.
+    """
 
     id: str
     title: str
     lines: tuple[Line, ...]
     grid: tuple[tuple[float, str], ...]
-    columns: tuple[tuple[float, float, str], ...]
-    begin: str
-    end: str
+    columns: tuple[tuple[float, float, float, str], ...]
+    begin: float
+    end: float
+    dated: bool
     said: str
     empty: str
     width: int = WIDTH
@@ -54,7 +58,9 @@ def plot(key: str, title: str, unit: str, lines: Sequence[tuple[str, Sequence[Po
     kept = [(name, _thinned(points)) for name, points in lines]
     known = [(at, value) for _, points in kept for at, value in points if value is not None]
     if len({at for at, _ in known}) < 2:
-        return Plot(key, title, tuple(Line(n, "", "", "") for n, _ in kept), (), (), "", "", "", empty)
+        return Plot(
+            key, title, tuple(Line(n, "", "", "") for n, _ in kept), (), (), 0.0, 0.0, False, "", empty
+        )
     begin, end = min(at for at, _ in known), max(at for at, _ in known)
     top = _ceiling(max(value for _, value in known))
     grid = tuple((HEIGHT - HEIGHT * i / 4, _figure(top * i / 4, unit, top)) for i in (4, 3, 2, 1, 0))
@@ -87,8 +93,9 @@ def plot(key: str, title: str, unit: str, lines: Sequence[tuple[str, Sequence[Po
         tuple(drawn),
         grid,
         _columns(kept, begin, end, unit, top),
-        _clock(begin, far),
-        _clock(end, far) + " UTC",
+        begin,
+        end,
+        far,
         f"{said}; from {_clock(begin, far)} to {_clock(end, far)} UTC, highest {_figure(top, unit, top)}",
         "",
     )
@@ -116,7 +123,7 @@ def _runs(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
 
 def _columns(
     lines: list[tuple[str, list[Point]]], begin: float, end: float, unit: str, top: float
-) -> tuple[tuple[float, float, str], ...]:
+) -> tuple[tuple[float, float, float, str], ...]:
     step, wide = (end - begin) / _COLUMNS, WIDTH / _COLUMNS
     found = []
     for i in range(_COLUMNS):
@@ -128,7 +135,12 @@ def _columns(
                 values.append(f"{name} {_figure(within[-1], unit, top)}")
         if values:
             found.append(
-                (round(i * wide, 1), round(wide, 1), f"{_clock(least, False)} UTC: " + ", ".join(values))
+                (
+                    round(i * wide, 1),
+                    round(wide, 1),
+                    least,
+                    f"{_clock(least, False)} UTC: " + ", ".join(values),
+                )
             )
     return tuple(found)
 

@@ -9,6 +9,8 @@ from ringkey.console.pages.common import Secrets, ask, deed, text, unknown
 from ringkey.console.views import render
 
 _STATES = {"ok": ("good", "In order"), "soon": ("warn", "Soon"), "urgent": ("bad", "Very soon")}
+# Values of ringkey.toml that say little without it (site/keyserver_tables.py).
+_CHOICES = {"open": "Everybody", "window": "While the window is open", "listed": "Phones on the list"}
 _TITLES = {"keyserver": "Key server", "gatekeeper": "Gatekeeper", "console": "Console"}
 
 
@@ -58,7 +60,9 @@ def _certificate(one: dict[str, Any]) -> dict[str, Any]:
 
 def _setting(one: dict[str, Any]) -> dict[str, Any]:
     choices = (
-        [("true", "Yes"), ("false", "No")] if one["kind"] == "flag" else [(c, c) for c in one["choices"]]
+        [("true", "Yes"), ("false", "No")]
+        if one["kind"] == "flag"
+        else [(c, _CHOICES.get(c, c)) for c in one["choices"]]
     )
     value = one["value"]
     return {

@@ -2,7 +2,7 @@
 "use strict";
 
 window.ringkey = (function () {
-  const UNITS = [[365 * 86400, "years"], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const UNITS = [[365 * 86400, "years"], [86400, "days"], [3600, "h"], [60, "min"], [1, "s"]];
   const SEARCH_AFTER = 120; // ms without a key
 
   function span(seconds) {
@@ -33,8 +33,19 @@ window.ringkey = (function () {
     return `${day(at)} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
   }
 
+  function tick(at, dated) {
+    const minute = `${two(at.getHours())}:${two(at.getMinutes())}`;
+    if (!dated) {
+      return `${minute}:${two(at.getSeconds())}`; // of hundreds of columns: without a locale, which is slow
+    }
+    return `${two(at.getDate())} ${at.toLocaleString("en", { month: "short" })} ${minute}`;
+  }
+
   function words(time, at, now) {
     const left = (at - now) / 1000;
+    if (time.hasAttribute("data-tick") || time.hasAttribute("data-tick-dated")) {
+      return tick(at, time.hasAttribute("data-tick-dated"));
+    }
     if (time.hasAttribute("data-countdown")) {
       return clock(left);
     }
@@ -59,6 +70,12 @@ window.ringkey = (function () {
       if (time.title !== title) {
         time.title = title;
       }
+    }
+    for (const column of document.querySelectorAll("rect[data-at]:not([data-told])")) {
+      const said = column.querySelector("title");
+      const at = tick(new Date(Number(column.dataset.at) * 1000), false);
+      said.textContent = said.textContent.replace(/^[0-9:]+ UTC/, at);
+      column.setAttribute("data-told", "");
     }
   }
 

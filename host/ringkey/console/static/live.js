@@ -53,7 +53,7 @@
     }
     say("gone", "Not connected");
     if (lost.hidden) {
-      lost.textContent = `The console does not answer. What you see is as it was at ${window.ringkey.full(new Date(seen))}. Trying again by itself.`;
+      lost.textContent = `The console does not answer. What you see is as it was at ${window.ringkey.full(new Date(seen))}. This page keeps trying.`;
       lost.hidden = false;
     }
   }
