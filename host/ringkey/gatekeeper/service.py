@@ -23,6 +23,7 @@ from ringkey.gatekeeper.addresses import Address, Addresses
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
+from ringkey.gatekeeper.direct import Direct, apart
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.metrics import Metrics
@@ -226,7 +227,7 @@ class GatekeeperService:
         return load(self._site).need_gatekeeper()
 
     def _make_registrar(self, settings: Settings) -> Registrar:
-        return Registrar(settings, secrets.token_bytes, HostCodec())
+        return Direct(settings, secrets.token_bytes, HostCodec())
 
     def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
         return RasPort(registrar, lookups, self._event, self._state, self._observed)
@@ -308,6 +309,10 @@ class GatekeeperService:
         return None if self._registrar is None else self._registrar.psk(identity)
 
     def _event(self, event: tuple[Any, ...]) -> None:
+        for one in apart(event):
+            self._single(one)
+
+    def _single(self, event: tuple[Any, ...]) -> None:
         self._record.event(event, self._check_values)
         self._observed.event(event)
         self._news.event(event)
