@@ -17,7 +17,8 @@ from ras.policy import Settings
 from ras.registrar import Registrar
 from ras.throttle import Throttle
 from ringkey.gatekeeper.codec import HostCodec
-from ringkey.gatekeeper.direct import GREETED, LOGGED_IN, Direct, apart
+from ringkey.gatekeeper.direct import Direct
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN, apart
 
 PLACES = (("192.0.2.1", 1719), ("192.0.2.1", 1300))
 HOME, AWAY, NEXT = ("192.0.2.7", 40000), ("198.51.100.9", 40001), ("192.0.2.7", 40002)

@@ -6,10 +6,7 @@ log-in is in order is found out before anything is changed; one that is not, for
 registrar's, from the beginning.  So this can say yes where the registrar does, and nothing else; a test
 holds both to the same answers, the same state and the same events (tests/unit/test_direct.py).
 
-It tells one event for all that happened, in place of three or four (`apart` gives those):
-
-    (GREETED, source, ext, g, suite name, cvm, phone)        GRQ came, GCF went
-    (LOGGED_IN, Held, Held or None)                          and what it replaces: the same phone's
+It tells one event for all that happened, in place of three or four (events.py).
 """
 
 from collections.abc import Callable
@@ -27,33 +24,14 @@ from ras.registrations import Held
 
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec, Template
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.shapes import LogIn, Shape
 
-GREETED, LOGGED_IN = "greeted", "logged-in"
 # Octets of an endpointIdentifier, two characters each.
 _IDENTIFIER = 8
 _GCF = (profile.RE, profile.RG)
 _RCF = (profile.RE, profile.RG, profile.SID)
 _RENEW = (*_RCF, profile.REFRESH)
-
-
-def apart(event: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """Return the events that the registrar itself would have told."""
-    if event[0] == GREETED:
-        _, source, ext, g, suite, cvm, phone = event
-        return [
-            ("request", source, ext),
-            ("lookup", 0, ext, g, suite, GRQ, cvm, source, phone),
-            ("confirmed", source, ext),
-        ]
-    if event[0] == LOGGED_IN:
-        _, held, old = event
-        return [
-            ("lookup", 0, held.ext, held.g, held.suite.name, RRQ, held.cvm, held.source, True),
-            *([] if old is None else [("ended", old, "reregistered")]),
-            ("registered", held, old),
-        ]
-    return [event]
 
 
 class Direct(Registrar):

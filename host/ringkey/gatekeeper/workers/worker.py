@@ -28,8 +28,9 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper import metrics, ras_port
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec
-from ringkey.gatekeeper.direct import LOGGED_IN, Direct
+from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
+from ringkey.gatekeeper.events import LOGGED_IN
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
