@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import secrets
 import socket
 import ssl
 import time
@@ -32,6 +31,7 @@ from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.office import Office
 from ringkey.gatekeeper.pinkey import load_pin_key
+from ringkey.gatekeeper.randomness import Randomness
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.renewals import Lookups
@@ -230,7 +230,7 @@ class GatekeeperService:
         return load(self._site).need_gatekeeper()
 
     def _make_registrar(self, settings: Settings) -> Registrar:
-        return Direct(settings, secrets.token_bytes, HostCodec())
+        return Direct(settings, Randomness(), HostCodec())
 
     def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
         return RasPort(registrar, lookups, self._event, self._state, self._observed)

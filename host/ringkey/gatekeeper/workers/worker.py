@@ -7,7 +7,6 @@ import asyncio
 import ctypes
 import os
 import pickle
-import secrets
 import signal
 import socket
 from collections import OrderedDict
@@ -34,6 +33,7 @@ from ringkey.gatekeeper.events import LOGGED_IN
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.randomness import Randomness
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.service import GatekeeperService
 from ringkey.gatekeeper.shapes import LogIn, Shape
@@ -261,7 +261,7 @@ class WorkerService(GatekeeperService):
 
     def _make_registrar(self, settings: Settings) -> Registrar:
         self._shared.take(settings)
-        return Direct(settings, marked(secrets.token_bytes, self.part.shard, self.part.shards), self.codec)
+        return Direct(settings, marked(Randomness(), self.part.shard, self.part.shards), self.codec)
 
     def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
         return WorkerPort(registrar, lookups, self._event, self._state, self._observed, service=self)
