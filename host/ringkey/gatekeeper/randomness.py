@@ -2,8 +2,8 @@
 
 import os
 
-# Octets of a block: some 40 registrations.  What waits here are identifiers and SIDs, which phones are told; of
-# keys the registrar draws that of Rg, once, which is in memory for as long as there is a registrar.
+# Octets of a block: some 40 registrations.  What waits here are identifiers and SIDs, which phones are told;
+# of keys the registrar draws that of Rg, once, which is in memory for as long as there is a registrar.
 BLOCK = 1024
 
 
