@@ -99,6 +99,10 @@ class Registrar:
         """Return the registrations there are."""
         return self._registrations.all()
 
+    def count(self) -> int:
+        """Return how many registrations there are."""
+        return len(self._registrations)
+
     def registration(self, ext: str) -> "Held | None":
         """Return the registration of an extension, or None."""
         return self._registrations.of(ext)
