@@ -41,7 +41,7 @@ class Attempts:
             "phone": self._phones,
         }
 
-    def _own(self, source, ext: str, g: bytes, now: int):
+    def own(self, source, ext: str, g: bytes, now: int):
         """Return what a phone that has proven its PIN is counted by, None for a stranger.
 
         Its address and port where it has proven it from there last: a neighbour behind the same
@@ -55,13 +55,13 @@ class Attempts:
 
     def proven(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> bool:
         """Tell whether a phone has proven the PIN of `ext` with this g from this address."""
-        return self._own(source, ext, g, now) is not None
+        return self.own(source, ext, g, now) is not None
 
     def refused(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> "str | None":
         """Return why this log-in is to be ignored, or None."""
-        own = self._own(source, ext, g, now)
-        if own is not None:
-            return "throttled phone" if self._phones.ignores(own, now) else None
+        return self.refused_as(self.own(source, ext, g, now), source, ext, g, now)
+
+    def _refused_stranger(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> "str | None":
         if self._strangers.ignores(source[0], now):
             return "throttled source"
         if not self._keys.failures((ext, g), now):
@@ -74,7 +74,7 @@ class Attempts:
 
     def failed(self, source: "tuple[str, int]", ext: str, g: bytes, compared: bool, now: int) -> None:
         """Count a failure; compared: an ICV was compared under the Kg of g, and was wrong."""
-        own = self._own(source, ext, g, now)
+        own = self.own(source, ext, g, now)
         if own is not None:
             self._phones.failed(own, now)
             return
@@ -86,7 +86,18 @@ class Attempts:
 
     def succeeded(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> None:
         """Remember that the PIN was proven; only the counter that it came by begins anew."""
-        own = self._own(source, ext, g, now)
+        self.succeeded_as(self.own(source, ext, g, now), source, ext, g, now)
+
+    # For whoever has `own` already.
+
+    def refused_as(self, own, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> "str | None":
+        """As `refused`."""
+        if own is not None:
+            return "throttled phone" if self._phones.ignores(own, now) else None
+        return self._refused_stranger(source, ext, g, now)
+
+    def succeeded_as(self, own, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> None:
+        """As `succeeded`."""
         if own is not None:
             self._phones.succeeded(own, now)
         if own is None or own[0] != source:

@@ -46,6 +46,11 @@ def nonces(registrar) -> list:
     return [(kind, re) for kind, seen in registrar._nonces.items() for re in seen.keys()]
 
 
+def answered(registrar) -> list:
+    """Return the answers that may be asked for again, oldest first, as `put_back` takes them."""
+    return [(*key, answer, when) for when, key, answer in registrar._answers.timed()]
+
+
 def counted(registrar) -> bool:
     """Tell whether `failures` has anything to tell."""
     return any(table.changed for table in registrar.attempts.tables().values())
@@ -98,24 +103,42 @@ def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed
 
 def pack(held: Held, shift: int) -> bytes:
     """Return a registration as octets.  They hold its keys."""
-    parts = [bytes((_VERSION, held.suite.arc))]
-    for part in (
-        held.identifier.encode(),
-        held.ext.encode(),
-        held.g,
-        bytes.fromhex(held.sid),
-        held.cvm,
-        held.ka,
-        held.ks,
-        held.rg,
-        held.source[0].encode(),
-    ):
-        parts.append(_OCTETS[len(part)])
-        parts.append(part)
-    parts.append(held.source[1].to_bytes(2, "big"))
-    for number in (held.heard, held.sent, held.expires + shift, held.since + shift):
-        parts.append(number.to_bytes(8, "big"))
-    return b"".join(parts)
+    identifier, ext, sid = held.identifier.encode(), held.ext.encode(), bytes.fromhex(held.sid)
+    host, port = held.source
+    host = host.encode()
+    octet, g, cvm, ka, ks, rg = _OCTETS, held.g, held.cvm, held.ka, held.ks, held.rg
+    return b"".join(
+        (
+            octet[_VERSION],
+            octet[held.suite.arc],
+            octet[len(identifier)],
+            identifier,
+            octet[len(ext)],
+            ext,
+            octet[len(g)],
+            g,
+            octet[len(sid)],
+            sid,
+            octet[len(cvm)],
+            cvm,
+            octet[len(ka)],
+            ka,
+            octet[len(ks)],
+            ks,
+            octet[len(rg)],
+            rg,
+            octet[len(host)],
+            host,
+            # All numbers at once: each call costs as much as the shifts of all of them.
+            (
+                port << 256
+                | held.heard << 192
+                | held.sent << 128
+                | held.expires + shift << 64
+                | held.since + shift
+            ).to_bytes(_NUMBERS, "big"),
+        )
+    )
 
 
 def unpack(octets: bytes, shift: int) -> Held:

@@ -43,7 +43,7 @@ _SAMPLE = const(256)  # datagrams ignored
 _SAMPLED = const(10000)  # ms
 # ms for which an Rg is good, at least; at most twice that.  A phone's three tries of RRQ
 # take 14 s and more, and need not all succeed.
-_RG_SPAN = const(16000)
+RG_SPAN = const(16000)
 
 
 class Registrar:
@@ -98,6 +98,10 @@ class Registrar:
     def held(self) -> "list[Held]":
         """Return the registrations there are."""
         return self._registrations.all()
+
+    def count(self) -> int:
+        """Return how many registrations there are."""
+        return len(self._registrations)
 
     def registration(self, ext: str) -> "Held | None":
         """Return the registration of an extension, or None."""
@@ -166,6 +170,10 @@ class Registrar:
             if answer:  # else silence was the answer
                 self._out.append((answer, source))
             return
+        self._take(data, source, now)
+
+    def _take(self, data: bytes, source: "tuple[str, int]", now: int) -> None:
+        """Take one that is to be looked at, and did not come before."""
         try:
             message = self._codec.decode(data)
             kind = message.kind
@@ -209,7 +217,7 @@ class Registrar:
             return  # a retransmission overtook the look-up
         if kind == GRQ:
             self._events.append(("request", source, ext))
-        elif not self._rg_valid(asked, now):
+        elif not self._rg_valid(found[profile.RG], source, ext, g, found[profile.RE], now):
             raise RemoteProtocolError("RRQ: Rg is not ours, or too old")
         if self._nonces[kind].get(found[profile.RE], now) is not None:
             raise RemoteProtocolError("%s: replayed Re" % kind)
@@ -317,7 +325,7 @@ class Registrar:
     def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
         number = self._codec.brief(asked.message)["requestSeqNum"]
-        elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // _RG_SPAN)}
+        elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // RG_SPAN)}
         octets = answers.within(
             asked.message,
             self.settings.others,
@@ -411,15 +419,19 @@ class Registrar:
     # Rg is a keyed function of the exchange, so nothing is kept between GCF and RRQ.
 
     def _rg(self, asked: Asked, span: int) -> bytes:
-        text = "%d %s %d %s " % (span, asked.source[0], asked.source[1], asked.ext)
-        return hmac_digest(
-            "sha256", self.rg_key, text.encode(), asked.found[profile.G], asked.found[profile.RE]
-        )[:NONCE]
+        return self._rg_for(asked.source, asked.ext, asked.found[profile.G], asked.found[profile.RE], span)
 
-    def _rg_valid(self, asked: Asked, now: int) -> bool:
-        span = now // _RG_SPAN
-        rg = asked.found[profile.RG]
-        return compare_digest(rg, self._rg(asked, span)) or compare_digest(rg, self._rg(asked, span - 1))
+    def _rg_for(self, source: "tuple[str, int]", ext: str, g: bytes, re: bytes, span: int) -> bytes:
+        text = "%d %s %d %s " % (span, source[0], source[1], ext)
+        return hmac_digest("sha256", self.rg_key, text.encode() + g + re)[:NONCE]
+
+    def _rg_valid(
+        self, rg: bytes, source: "tuple[str, int]", ext: str, g: bytes, re: bytes, now: int
+    ) -> bool:
+        span = now // RG_SPAN
+        return compare_digest(rg, self._rg_for(source, ext, g, re, span)) or compare_digest(
+            rg, self._rg_for(source, ext, g, re, span - 1)
+        )
 
     def _answer(self, message: Message, source: "tuple[str, int]", octets: bytes, now: int) -> None:
         """Send what only a phone gets, and keep it for the retransmission."""

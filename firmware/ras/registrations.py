@@ -183,6 +183,10 @@ class Registrations:
         else:
             self.release(old, "undefinedReason", now)
 
+    def replace_silently(self, old: Held) -> None:
+        """End `old` since the same phone has registered anew; whoever calls tells of it."""
+        self._end(old, "expire", "")
+
     def life(self, value: dict) -> int:
         """Return the seconds to grant to an RRQ: what it asks for, within the site's limit."""
         return min(value.get("timeToLive", self._settings.time_to_live), self._settings.time_to_live)

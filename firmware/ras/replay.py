@@ -29,6 +29,10 @@ class Recent:
         """Return the keys there are, oldest first."""
         return list(self._order) if self._span is None else [key for _, key in self._order]
 
+    def timed(self) -> list:
+        """Return (time, key, value) of the entries there are, oldest first; of those that have a span."""
+        return [(when, key, self._entries[key]) for when, key in self._order]
+
     def get(self, key, now: int):
         """Return the value that `key` has now, or None."""
         if now >= self._due:

@@ -1,9 +1,8 @@
 """The gatekeeper's state on real SQLite files: what comes back, what does not, and what goes wrong."""
 
 import asyncio
-import secrets
 import sqlite3
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 
 import pytest
 from alembic.config import Config
@@ -12,95 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ras import kept
 from ras.keys import SHA1, SHA256, authentication_key
-from ras.policy import Settings
-from ras.registrar import Registrar
-from ras.registrations import Held
-from ras.throttle import MAX_SOURCES, Throttle
+from ras.throttle import MAX_SOURCES
 from ringkey.gatekeeper.answers import Found, Status
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.errors import StateUnavailableError
 from ringkey.gatekeeper.state import keeper, rows, sealing, store, ticks
-from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.migrations import HEAD
-from ringkey.gatekeeper.state.restore import Keys
 from ringkey.gatekeeper.state.sealing import BrokenSealError, StateSealer
 from ringkey.gatekeeper.state.ticks import Moment
 from ringkey.gatekeeper.state.usable import usable
-from ringkey.gatekeeper.state.waiting import Outbox
-
-KEY = bytes(range(32))
-SOURCE = ("192.0.2.1", 40000)
-KG = b"\x5a" * 32
-FOUND = Found(KG, SHA256, b"\1\2\3")
-NAME = (b"g" * 16, "1001", b"\1\2\3")
-MINUTE = 60_000
-
-
-def registrar():
-    settings = Settings(lambda host: (("192.0.2.9", 1719), ("192.0.2.9", 1300)), throttle=Throttle(limit=2))
-    return Registrar(settings, secrets.token_bytes)
-
-
-def registration(ext="1001", identifier="00" * 8, life=300_000):
-    now = ticks.moment().mono
-    held = Held(identifier, ext, b"g" * 16, SHA256, SOURCE)
-    held.sid, held.cvm = identifier * 2, b"\1\2\3"
-    held.ka, held.ks, held.rg = b"\xaa" * 32, b"\xbb" * 32, b"\xcc" * 16
-    held.since, held.expires = now, now + life
-    return held
-
-
-class Run:
-    """One run of a gatekeeper, less the gatekeeper."""
-
-    def __init__(self, path, key=KEY):
-        self.state = State(path, key)
-        self.registrar = registrar()
-        self.keys = Keys()
-        self.sent = []
-        self.outbox = Outbox(self.state, lambda data, address: self.sent.append(data))
-        self.left = None
-        self.had = Keys()
-
-    async def start(self, allowed=lambda held: held):
-        await self.state.start()
-        self.had = self.state.keys()
-        self.left = self.state.put_back(self.registrar, allowed, lambda: self.keys)
-        return self
-
-    def add(self, held):
-        self.registrar._registrations.put_back(held)
-        self.state.event(("registered", held, None))
-        return held
-
-    def end(self, held):
-        self.registrar._registrations._end(held, "expire", "test")
-        self.state.event(("ended", held, "test"))
-
-    async def kept(self):
-        """Wait until all is on the disk."""
-        self.state._write(failures=True)
-        while self.state._writing is not None:
-            await asyncio.wait([self.state._writing])
-
-
-@asynccontextmanager
-async def run(path, key=KEY, allowed=lambda held: held):
-    one = await Run(path, key).start(allowed)
-    try:
-        yield one
-    finally:
-        await one.state.stop()
-
-
-def held_in(one):
-    return {held.ext: kept.pack(held, one.state._shift) for held in one.registrar.held()}
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what it waits for has no event
-            await asyncio.sleep(0.01)
+from state_run import FOUND, KEY, KG, MINUTE, NAME, SOURCE, held_in, on_disk, registration, run, until
 
 
 @pytest.fixture
@@ -185,16 +105,18 @@ def test_no_secret_lies_open_and_rows_do_not_open_elsewhere(path):
             first.add(registration("1002", "11" * 8))
             first.state.keep_key(NAME, FOUND)
             await first.kept()
+            await first.kept()  # a record that says nothing new
             data = path.read_bytes() + path.with_name("state.db-wal").read_bytes()
         for secret in (held.ka, held.ks, KG, bytes.fromhex(held.sid)):
             assert secret not in data
         assert path.stat().st_mode & 0o777 == 0o600
         with closing(sqlite3.connect(path)) as raw, raw:
-            (one, sealed), (other, _) = raw.execute("SELECT identifier, sealed FROM registration").fetchall()
-            raw.execute("UPDATE registration SET sealed = ? WHERE identifier = ?", (sealed, other))
+            two = "SELECT n, sealed FROM journal ORDER BY n DESC LIMIT 2"
+            (_, sealed), (other, _) = raw.execute(two).fetchall()
+            raw.execute("UPDATE journal SET sealed = ? WHERE n = ?", (sealed, other))
         async with run(path) as second:
-            assert [held.ext for held in second.registrar.held()] == [one]
-            assert second.left.broken == 1
+            assert second.registrar.held() == [], "they were told before one that does not open"
+            assert second.left.broken == 3
         async with run(path) as third:
             assert third.left.broken == 0, "what did not open has gone"
 
@@ -226,9 +148,11 @@ def test_what_a_version_before_0002_has_written_goes_on(path):
             ]
             one = (held.identifier, seal(b"registration:" + held.identifier.encode(), wanted))
         with closing(sqlite3.connect(path)) as raw, raw:
+            moment = (store._MOMENT, seal(b"note:moment", now.encode()))
             raw.execute("UPDATE alembic_version SET version_num = '0001'")
-            raw.execute("DELETE FROM registration")
+            raw.execute("DROP TABLE journal")
             raw.execute("DELETE FROM answer")
+            raw.execute("INSERT INTO note VALUES (?, ?)", moment)
             raw.execute("INSERT INTO registration VALUES (?, ?)", one)
             raw.executemany("INSERT INTO answer VALUES (?, ?, ?)", answers)
         for _ in range(2):
@@ -240,9 +164,11 @@ def test_what_a_version_before_0002_has_written_goes_on(path):
                 assert [request for request in requests if found.get((SOURCE, request), 0)] == requests
                 await later.kept()
             with closing(sqlite3.connect(path)) as raw:
-                assert raw.execute("SELECT identifier FROM registration").fetchall() == [("1001",)]
+                assert raw.execute("SELECT count(*) FROM registration").fetchone() == (0,), "written anew"
+                assert raw.execute("SELECT count(*) FROM journal").fetchone() > (0,)
                 slots = raw.execute("SELECT slot, n FROM answer").fetchall()
-                assert sorted(slots) == [(n, n) for n, _ in old]
+                assert len(slots) == 1, "one row for those of a batch"
+                assert slots[0][0] == slots[0][1] > store.MAX_ANSWERS
 
     asyncio.run(main())
 
@@ -368,12 +294,10 @@ def test_an_answer_waits_until_what_it_says_is_kept(path):
             one.outbox.put([(b"RCF", SOURCE), (b"other", SOURCE)])  # the request came twice
             assert one.sent == [b"GCF", b"other"]
             await until(lambda: len(one.sent) == 4)
-            with closing(sqlite3.connect(path)) as raw:
-                assert raw.execute("SELECT count(*) FROM registration").fetchone() == (1,)
+            assert list(on_disk(path).registrations) == ["1001"]
             one.end(held)
             await one.state.settled()
-            with closing(sqlite3.connect(path)) as raw:
-                assert raw.execute("SELECT count(*) FROM registration").fetchone() == (0,)
+            assert on_disk(path).registrations == {}
 
     asyncio.run(main())
 

@@ -4,7 +4,7 @@
 
 No socket, no log, no key server: what is left is the protocol core with the host's codec, all
 cryptography on, so it can be measured where a whole gatekeeper cannot have the machine to itself.
---reference takes the core's own codec instead.
+--reference takes the core's own codec instead, --indirect the registrar without the direct way.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from ras.message import GCF, RCF
 from ras.policy import Settings
 from ras.registrar import Registrar
 from ringkey.gatekeeper.codec import HostCodec
+from ringkey.gatekeeper.direct import Direct
 
 from bench import load
 
@@ -38,15 +39,18 @@ _PIN = "471100"
 _SOURCES = 256
 
 
+Make = Callable[[Settings], Registrar]
+
+
 class Bench:
     """A registrar whose look-ups are answered at once, and its endpoints."""
 
-    def __init__(self, codec: Codec, count: int) -> None:
+    def __init__(self, make: Make, count: int) -> None:
         km = os.urandom(32)
         self._cvm = check_value(SHA256, km)
         self._km = km
         places = (("127.0.0.1", 1719), ("127.0.0.1", 1300))
-        self._registrar = Registrar(Settings(lambda _host: places, most=count + 1), os.urandom, codec)
+        self._registrar = make(Settings(lambda _host: places, most=count + 1))
         self._registrar.set_site((self._cvm,))
         self._requests = Requests(SHA256, 6, ("127.0.0.1", 4000))
         self._answers = Answers()
@@ -87,11 +91,11 @@ class Bench:
         return time.process_time_ns() - began, out[0][0]
 
 
-def measure(make: Callable[[], Codec], size: int) -> dict[str, Any]:
+def measure(make: Make, size: int) -> dict[str, Any]:
     """Return microseconds of CPU a registration with `size` registered, and octets for each of them."""
     gc.collect()
     before = load.memory(os.getpid())
-    bench = Bench(make(), size)
+    bench = Bench(make, size)
     first = [bench.register(i) for i in range(size)]
     octets = (load.memory(os.getpid()) - before) / size
     runs = [
@@ -111,12 +115,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--reference", action="store_true", help="the core's own codec")
+    parser.add_argument("--indirect", action="store_true", help="the host's codec, not the direct way")
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
+    make: Make = lambda settings: Direct(settings, os.urandom, HostCodec())  # noqa: E731 - one of three
+    if args.reference or args.indirect:
+        codec = Codec if args.reference else HostCodec
+        make = lambda settings: Registrar(settings, os.urandom, codec())  # noqa: E731
     found = {}
     print(f"{'registered':>12}{'CPU µs':>10}{'first µs':>10}{'octets each':>13}")
     for size in args.sizes:
-        row = found[size] = measure(Codec if args.reference else HostCodec, size)
+        row = found[size] = measure(make, size)
         print(f"{size:>12}{row['cpu']:>10.0f}{row['first']:>10.0f}{row['octets']:>13.0f}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(found, indent=2) + "\n")

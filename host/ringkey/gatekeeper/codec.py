@@ -15,7 +15,7 @@ from ras.keys import Suite
 from ras.message import GCF, RCF, UCF, Message, encode_message
 
 from ringkey.gatekeeper.addresses import Address
-from ringkey.gatekeeper.shapes import Shaped, Shapes
+from ringkey.gatekeeper.shapes import LogIn, Shape, Shaped, Shapes
 
 # Templates kept: one for each kind of answer, suite, time to live that phones ask for, and address
 # that phones reach this gatekeeper by.
@@ -35,7 +35,7 @@ class HostCodec(codec.Codec):
 
     def __init__(self) -> None:
         self.shapes = Shapes()
-        self._templates: OrderedDict[tuple[Any, ...], _Template | None] = OrderedDict()
+        self._templates: OrderedDict[tuple[Any, ...], Template | None] = OrderedDict()
 
     def decode(self, octets: bytes) -> Message:
         """Return the message; raises RemoteProtocolError."""
@@ -44,6 +44,23 @@ class HostCodec(codec.Codec):
     def verified(self, message: Message) -> None:
         """Learn its shape."""
         self.shapes.learn(message)
+
+    # For the direct way (direct.py)
+
+    def log_in(self, octets: bytes) -> tuple[Shape, LogIn] | None:
+        """Return what a log-in says, where its shape is known and covers it, else None."""
+        return self.shapes.log_in(octets)
+
+    def template(self, what: tuple[Any, ...]) -> "Template | None":
+        """Return the template of an answer, where there is one.
+
+        what: the kind and what else `_answer` has in front, name of the suite, characters of the
+        identifier, numbers of the elements as they are given.
+        """
+        template = self._templates.get(what)
+        if template is not None:
+            self._templates.move_to_end(what)
+        return template
 
     # Of a message that was decoded by its shape all that is known already.
 
@@ -155,8 +172,8 @@ class HostCodec(codec.Codec):
         return answer
 
 
-class _Template:
-    """An answer's octets with the icv zero, and where in it the rest goes."""
+class Template:
+    """An answer's octets with the icv zero, and where in it the rest goes.  length: of the octets."""
 
     def __init__(  # noqa: PLR0917 - as many as the message has fields
         self,
@@ -182,6 +199,7 @@ class _Template:
         self._elements = tuple((name, at[span]) for name, span in elements.items())
         self._icv = icv
         self._hash = name
+        self.length = len(octets)
 
     def fill(self, number: int, identifier: str, elements: Elements, key: bytes) -> bytes:
         """Return the answer, signed with `key`."""
@@ -196,7 +214,7 @@ class _Template:
         return octets[:begin] + hmac.digest(key, octets, self._hash)[: end - begin] + octets[end:]
 
 
-def _template(kind: str, make: Make, text: int, elements: Elements, suite: Suite) -> _Template | None:
+def _template(kind: str, make: Make, text: int, elements: Elements, suite: Suite) -> Template | None:
     """Return the template of a kind of answer; None where something of it has no place of its own."""
 
     def encoded(number: int, which: int, high: int | None) -> tuple[bytes, _Span]:
@@ -216,7 +234,7 @@ def _template(kind: str, make: Make, text: int, elements: Elements, suite: Suite
     if number is None or (text and letters is None) or None in places.values():
         return None
     known = {name: place for name, place in places.items() if place is not None}
-    return _Template(low, number, letters, known, icv, suite.name)
+    return Template(low, number, letters, known, icv, suite.name)
 
 
 def _span(one: bytes, other: bytes, length: int) -> _Span | None:

@@ -17,6 +17,7 @@ from ras.message import GRQ
 
 from ringkey.gatekeeper import reasons
 from ringkey.gatekeeper.addresses import Address, place
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
 
 # Changes kept for who asks what is new: 16 s of 500 registrations a second; who is slower asks for all.
 MAX_CHANGES = 8192
@@ -37,6 +38,10 @@ MAX_WAIT = 8.0
 # Digits of a number of changes: more than any run lives to see.
 _DIGITS = 18
 
+# Entries that may lie there before those are let go that no time line of MAX_ENTRIES shows any more; an
+# entry of events.py is several of them.
+_UNTIDY = 12
+
 _Entry = tuple[float, str, Any]
 """(seconds since 1970, what, what more there is to say)."""
 
@@ -49,13 +54,13 @@ class News:
         self._n = 0  # of the last change
         self._clock = clock
         self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number _n
-        self._lines: OrderedDict[str, deque[_Entry]] = OrderedDict()
-        self._strangers: OrderedDict[str, deque[_Entry]] = OrderedDict()
+        self._lines: OrderedDict[str, list[_Entry]] = OrderedDict()
+        self._strangers: OrderedDict[str, list[_Entry]] = OrderedDict()
         self._ext_of: OrderedDict[Address, str] = OrderedDict()
         self._waiting: asyncio.Event | None = None
 
     def event(self, event: tuple[Any, ...]) -> None:
-        """Take in an event of `ras.registrar`."""
+        """Take in an event of `ras.registrar`, or of events.py."""
         told = _TOLD.get(event[0])
         if told is not None:
             told(self, *event[1:])
@@ -67,7 +72,7 @@ class News:
     def line(self, ext: str) -> list[dict[str, Any]]:
         """Return an extension's time line, oldest first: at, what, words, mood ("plain", "good" or "bad")."""
         found = self._lines.get(ext) or self._strangers.get(ext) or ()
-        return [_worded(entry) for entry in found]
+        return [_worded(one) for entry in found for one in _apart(entry)][-MAX_ENTRIES:]
 
     @property
     def mark(self) -> str:
@@ -122,6 +127,18 @@ class News:
             _put(self._lines, held.ext, entries, MAX_LINES)
         self._add(held.ext, "registered", (held.source, None if old is None else old.source))
 
+    def _greeted(self, source: Address, ext: str, _g: bytes, suite: str, *_more: object) -> None:
+        _put(self._ext_of, source, ext, MAX_SOURCES)
+        self._add(ext, GREETED, (source, suite))
+
+    def _logged_in(self, held: Any, old: Any) -> None:
+        if held.ext in self._strangers:
+            if old is not None:
+                self._ended(old, REPLACED)
+            self._registered(held, old)
+        else:
+            self._add(held.ext, LOGGED_IN, (held.source, None if old is None else old.source))
+
     def _ended(self, held: Any, reason: str) -> None:
         self._add(held.ext, "ended", reason)
 
@@ -137,11 +154,13 @@ class News:
         else:
             entries = self._strangers.get(ext)
             if entries is None:
-                entries = deque(maxlen=MAX_ENTRIES)
-                known = what in ("registered", "ended")
+                entries = []
+                known = what in ("registered", "ended", LOGGED_IN)
                 table, most = (self._lines, MAX_LINES) if known else (self._strangers, MAX_STRANGERS)
                 _put(table, ext, entries, most)
         entries.append((self._clock(), what, detail))
+        if len(entries) > _UNTIDY:
+            _tidy(entries)
         if what in _CHANGE:
             self._changes.append(ext)
             self._n += 1
@@ -151,11 +170,14 @@ class News:
 
 
 # What others hear of at once.  The steps in between are read by who looks at that phone.
-_CHANGE = frozenset({"refused", "registered", "ended", "dropped", "channel-open", "channel-closed"})
+_CHANGE = frozenset(
+    {"refused", "registered", LOGGED_IN, "ended", "dropped", "channel-open", "channel-closed"}
+)
 _TOLD: dict[str, Callable[..., None]] = {
     name: getattr(News, f"_{name}")
     for name in ("request", "lookup", "confirmed", "refused", "registered", "ended", "dropped")
 }
+_TOLD[GREETED], _TOLD[LOGGED_IN] = News._greeted, News._logged_in
 _ENDS = {
     "ttlExpired": "its time was over: the phone was not heard of again",
     "reregistered": "the phone registered anew",
@@ -164,6 +186,27 @@ _ENDS = {
     "reregistrationRequired": "ended here: the phone shall register anew",
     "undefinedReason": "ended here, or another phone registered the extension",
 }
+
+
+def _apart(entry: _Entry) -> tuple[_Entry, ...]:
+    """Return the entries that one of events.py stands for."""
+    at, what, detail = entry
+    if what == GREETED:
+        source, suite = detail
+        return (at, "request", source), (at, "compared", suite), (at, "confirmed", None)
+    if what == LOGGED_IN:
+        registered = (at, "registered", detail)
+        return (registered,) if detail[1] is None else ((at, "ended", REPLACED), registered)
+    return (entry,)
+
+
+def _tidy(entries: list[_Entry]) -> None:
+    """Let the oldest go that are not shown any more."""
+    shown, first = 0, len(entries)
+    while first and shown < MAX_ENTRIES:
+        first -= 1
+        shown += len(_apart(entries[first]))
+    del entries[:first]
 
 
 def _worded(entry: _Entry) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ras.message import GRQ, KINDS, RRQ, UCF, URQ
 from ringkey.gatekeeper import reasons
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.answers import Found, Outcome, Refused
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
 
 # Requests whose answer is awaited, to time them: the registrar's own look-ups are at most 1,024.
 MAX_OPEN = 2048
@@ -27,6 +28,9 @@ KEPT = 1024
 # What goes by another name than a kind of message: nothing that can be decoded.
 NO_KIND = "other"
 _XRS = 24  # the number of unknownMessageResponse among RasMessage's alternatives
+
+_CONFIRMED, _REGISTERED = (GRQ, "confirmed", ""), (RRQ, "registered", "")
+_REPLACED = (URQ, "ended", REPLACED)
 
 Timed = Callable[[str, float], None]
 """(a kind of request or "key", seconds)."""
@@ -70,6 +74,8 @@ class Observed:
             "ended": self._ended,
             "dropped": self._dropped,
             "ignored": self._ignored,
+            GREETED: self._greeted,
+            LOGGED_IN: self._logged_in,
         }
 
     # -- what the RAS port tells
@@ -84,7 +90,7 @@ class Observed:
         self.sent[_kind(data)] += 1
 
     def event(self, event: tuple[Any, ...]) -> None:
-        """Count an event of `ras.registrar`."""
+        """Count an event of `ras.registrar`, or of events.py."""
         told = self._told.get(event[0])
         if told is not None:
             told(*event[1:])
@@ -162,6 +168,23 @@ class Observed:
 
     def _ignored(self, _host: str, _milliseconds: int) -> None:
         self.outcomes[NO_KIND, "ignored", "noise"] += 1
+
+    def _greeted(self, source: Address, ext: str, *_more: object) -> None:
+        self.outcomes[_CONFIRMED] += 1
+        if self._open:
+            self._open.pop((GRQ, (source, ext)), None)
+        _put(self._ext_of, source, ext, MAX_OPEN)
+        self._time(GRQ, time.perf_counter() - self._arrived)
+
+    def _logged_in(self, held: Any, old: Any) -> None:
+        if old is not None:
+            self.outcomes[_REPLACED] += 1
+        self.outcomes[_REGISTERED] += 1
+        if self._open:
+            self._open.pop((RRQ, (held.ext, held.g)), None)
+        if self._failing:
+            self._failing.pop(held.ext, None)
+        self._time(RRQ, time.perf_counter() - self._arrived)
 
     def _failed(self, ext: str, step: str, reason: str, source: Address) -> None:
         old = self._failing.pop(ext, None)

@@ -1,6 +1,7 @@
 """The registrar's events as lines of the log, without a secret (docs/gatekeeper-seeing.md has them all)."""
 
 import time
+from collections import Counter
 from typing import Any
 
 from ras import profile
@@ -9,6 +10,7 @@ from ras.message import GRQ
 from ringkey import log
 from ringkey.gatekeeper import reasons
 from ringkey.gatekeeper.addresses import place
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN, apart
 
 _CODES = {
     profile.UNKNOWN_EXTENSION: "unknown extension",
@@ -37,6 +39,13 @@ class Budget:
         self._second = 0
         self._lines = 0
 
+    def spent(self, lines: int) -> bool:
+        """Tell whether none of so many more lines may be written now; count them only where it is so."""
+        if self._lines < self.most or not self._second <= time.monotonic() < self._second + 1:
+            return False
+        self._lines += lines
+        return True
+
     def allows(self) -> bool:
         """Tell whether one more line may be written now, and count it."""
         now = time.monotonic()
@@ -60,16 +69,33 @@ class Record:
         self._log = log.get("ringkey.gatekeeper")
         self.budget = Budget(lines)
         self._phones = Budget(_PHONES * lines, "phones")
-        self.counts: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._together = {GREETED: 0, LOGGED_IN: 0}
+        self._replaced = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many events there were, by the name that the registrar gives them."""
+        greeted, logged_in = self._together[GREETED], self._together[LOGGED_IN]
+        found = Counter(self._counts)
+        found.update(request=greeted, confirmed=greeted, lookup=greeted + logged_in)
+        found.update(registered=logged_in, ended=self._replaced)
+        return dict(+found)
 
     def limit(self, lines: int) -> None:
         """Let so many lines a second be written from now on."""
         self.budget.most, self._phones.most = lines, _PHONES * lines
 
     def event(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:
-        """Log one event of `ras.registrar`; check_values: the CVm in force here."""
+        """Log one event of `ras.registrar`, or of events.py; check_values: the CVm in force here."""
+        if event[0] in self._together:
+            self._several(event, check_values)
+        else:
+            self._single(event, check_values)
+
+    def _single(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:
         name = event[0]
-        counts = self.counts
+        counts = self._counts
         counts[name] = counts.get(name, 0) + 1
         if name == "lookup" and event[5] != GRQ:
             return  # of the RRQ that follows, nobody needs to be told once more
@@ -115,3 +141,13 @@ class Record:
             self._log.warning("ignored", source=rest[0], seconds=rest[1] // 1000)
         else:
             self._log.info(name)
+
+    def _several(self, event: tuple[Any, ...], check_values: tuple[bytes, ...]) -> None:
+        name = event[0]
+        replaces = name == LOGGED_IN and event[2] is not None
+        if self.budget.spent(3) if name == GREETED else self._phones.spent(1 + replaces):
+            self._together[name] += 1
+            self._replaced += replaces
+        else:
+            for one in apart(event):
+                self._single(one, check_values)

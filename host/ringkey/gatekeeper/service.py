@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import secrets
 import socket
 import ssl
 import time
@@ -23,13 +22,16 @@ from ringkey.gatekeeper.addresses import Address, Addresses
 from ringkey.gatekeeper.answers import Status
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
+from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.metrics import Metrics
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.office import Office
 from ringkey.gatekeeper.pinkey import load_pin_key
+from ringkey.gatekeeper.randomness import Randomness
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.renewals import Lookups
@@ -50,6 +52,8 @@ FIRST_STATUS = 2.0
 PATIENCE = 1.0
 # What of [gatekeeper] holds at once when it is changed in ringkey.toml, for whoever comes from then on.
 LIVE_SETTINGS = ("time_to_live", "max_registrations", "icv_from_kg", "log_lines")
+# All that the state wants to know of a GCF.
+_CONFIRMED = ("confirmed",)
 
 
 class GatekeeperService:
@@ -226,7 +230,7 @@ class GatekeeperService:
         return load(self._site).need_gatekeeper()
 
     def _make_registrar(self, settings: Settings) -> Registrar:
-        return Registrar(settings, secrets.token_bytes, HostCodec())
+        return Direct(settings, Randomness(), HostCodec())
 
     def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
         return RasPort(registrar, lookups, self._event, self._state, self._observed)
@@ -311,18 +315,34 @@ class GatekeeperService:
         self._record.event(event, self._check_values)
         self._observed.event(event)
         self._news.event(event)
-        if self._state is not None:
-            self._state.event(event)
-        if event[0] == "registered":
-            held: Held = event[1]
-            self._ext_of[held.sid] = held.ext
-            if self._keys is not None:
-                self._keys.prove(held.g, held.ext, held.cvm)
-        elif event[0] == "ended":
-            held = event[1]
-            self._ext_of.pop(held.sid, None)
-            if self._signalling is not None:
-                self._signalling.close(held.sid, f"registration ended: {event[2]}")
+        name = event[0]
+        if name == GREETED:
+            if self._state is not None:
+                self._state.event(_CONFIRMED)
+        elif name == LOGGED_IN:
+            _, held, old = event
+            if self._state is not None:
+                self._state.event(("registered", held, old))  # in whose place: there is one for an extension
+            if old is not None:
+                self._ended(old, REPLACED)
+            self._registered(held)
+        else:
+            if self._state is not None:
+                self._state.event(event)
+            if name == "registered":
+                self._registered(event[1])
+            elif name == "ended":
+                self._ended(event[1], event[2])
+
+    def _registered(self, held: Held) -> None:
+        self._ext_of[held.sid] = held.ext
+        if self._keys is not None:
+            self._keys.prove(held.g, held.ext, held.cvm)
+
+    def _ended(self, held: Held, reason: str) -> None:
+        self._ext_of.pop(held.sid, None)
+        if self._signalling is not None:
+            self._signalling.close(held.sid, f"registration ended: {reason}")
 
     # What the office asks for (office.py)
 

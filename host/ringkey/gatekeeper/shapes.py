@@ -16,7 +16,7 @@ from typing import Any
 from ras import aper, profile
 from ras.errors import RemoteProtocolError
 from ras.keys import MAX_EXT, Suite
-from ras.message import GRQ, KINDS, Message, decode_message, table_of
+from ras.message import GRQ, KINDS, RRQ, Message, decode_message, table_of
 from ras.oids import PROFILE
 from ras.per import Reader
 
@@ -30,6 +30,8 @@ Values = dict[str, Any]
 Icv = tuple[int, int] | None
 # The profile's elements, the values that are numbers, texts and flags, and EXT ("" where there is none).
 Parts = tuple[dict[int, bytes], Values, str]
+# Of a log-in: EXT, g, CVm, Re, Rg (b"" in a GRQ), requestSeqNum, and the life that it asks for, 0 for none.
+LogIn = tuple[str, bytes, bytes, bytes, bytes, int, int]
 
 
 class Shaped(Message):
@@ -41,7 +43,7 @@ class Shaped(Message):
 
     __slots__ = ("_values", "brief", "ext", "found", "icv", "kind", "octets", "suite")
 
-    def __init__(self, shape: "_Shape", octets: bytes, parts: Parts) -> None:
+    def __init__(self, shape: "Shape", octets: bytes, parts: Parts) -> None:
         self.kind = shape.kind
         self.octets = octets
         self.icv = shape.icv
@@ -58,13 +60,14 @@ class Shaped(Message):
         return found
 
 
-class _Shape:
+class Shape:
     """What is known of one shape.
 
-    mask: the bits that make it; wanted: what they are; parts, values: None for what is not covered.
+    mask: the bits that make it; wanted: what they are; parts, values, log_in: None for what is not covered;
+    log_in itself is None where the message is no log-in.
     """
 
-    __slots__ = ("icv", "kind", "mask", "parts", "suite", "values", "wanted")
+    __slots__ = ("icv", "kind", "log_in", "mask", "parts", "suite", "values", "wanted")
 
     def __init__(  # noqa: PLR0917 - as many as there are
         self,
@@ -75,6 +78,7 @@ class _Shape:
         suite: Suite | None,
         parts: Callable[[bytes], Parts | None],
         values: Callable[[bytes], Values | None],
+        log_in: Callable[[bytes], LogIn | None] | None,
     ) -> None:
         self.mask = mask
         self.wanted = wanted
@@ -83,13 +87,14 @@ class _Shape:
         self.suite = suite
         self.parts = parts
         self.values = values
+        self.log_in = log_in
 
 
 class Shapes:
     """The shapes that were learned."""
 
     def __init__(self) -> None:
-        self._by_length: dict[int, list[_Shape]] = {}
+        self._by_length: dict[int, list[Shape]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -112,6 +117,17 @@ class Shapes:
                     return Shaped(shape, octets, parts)
         return None
 
+    def log_in(self, octets: bytes) -> "tuple[Shape, LogIn] | None":
+        """Return what is in a log-in where its shape is known and covers it, else None."""
+        shapes = self._by_length.get(len(octets))
+        if shapes is not None:
+            number = int.from_bytes(octets, "big")
+            for shape in shapes:
+                if number & shape.mask == shape.wanted:
+                    found = None if shape.log_in is None else shape.log_in(octets)
+                    return None if found is None else (shape, found)
+        return None
+
     def learn(self, message: Message) -> None:
         """Learn from a message that came in and was found genuine."""
         if isinstance(message, Shaped) or message.kind not in KINDS:
@@ -130,14 +146,18 @@ class Shapes:
             self._count += 1
 
 
-def _shape(message: Message) -> _Shape | None:
+def _shape(message: Message) -> Shape | None:
     tracker = _Tracker(bytes(message.octets))
     tracker.bits(1 + 5)  # RasMessage: no message of the extension, and which of the root
     walk = _Walk(tracker)
     tree = walk.value(table_of(message.kind))
     try:
         suite, found = profile.suite_of(message), profile.elements(message)
-        parts = walk.function(walk.parts(tree, message))
+        ext = walk.extension(tree, message)
+        parts = walk.function(walk.parts(tree, message, ext))
+        is_log_in = message.kind == GRQ or (message.kind == RRQ and not message.value.get("keepAlive"))
+        # What is not signed or names no extension is the reference's.
+        log_in = walk.function(walk.log_in(tree, message, ext)) if suite and ext and is_log_in else None
     except (RemoteProtocolError, KeyError):
         return None  # none of the profile's: seldom, and nothing to be fast for
     values = walk.function(str(tree))
@@ -149,7 +169,7 @@ def _shape(message: Message) -> _Shape | None:
         return None
     mask = int.from_bytes(tracker.structure, "big")
     wanted = int.from_bytes(tracker.data, "big") & mask
-    return _Shape(mask, wanted, message.kind, message.icv, suite, parts, values)
+    return Shape(mask, wanted, message.kind, message.icv, suite, parts, values, log_in)
 
 
 class _Dict(dict[str, Any]):
@@ -214,11 +234,34 @@ class _Walk:
         self._lines: list[str] = []
         self._constants: dict[str, Any] = {"_TEXT": _NIBBLES}
 
-    def parts(self, tree: _Dict, message: Message) -> str:
+    def parts(self, tree: _Dict, message: Message, ext: str) -> str:
         """Return the expression of the Parts of a message with the value `tree`.
 
-        Raises KeyError where what says which element is which is no part of the shape.
+        ext: that of its extension.  Raises KeyError where what says which element is which is no part of
+        the shape.
         """
+        found = self._elements(tree, message)
+        elements = ", ".join(f"{number}: {found[number]}" for number in profile.elements(message))
+        flat = _Dict({name: value for name, value in tree.items() if isinstance(value, str)})
+        return f"({{{elements}}}, {flat}, {ext or repr('')})"
+
+    def log_in(self, tree: _Dict, message: Message, ext: str) -> str:
+        """Return the expression of the LogIn; as `parts`."""
+        found = self._elements(tree, message)
+        wanted = [found[number] for number in (profile.G, profile.CVM_ID, profile.RE)]
+        wanted.append(found[profile.RG] if message.kind == RRQ else repr(b""))
+        return f"({', '.join((ext, *wanted))}, {tree['requestSeqNum']}, {tree.get('timeToLive', '0')})"
+
+    def extension(self, tree: _Dict, message: Message) -> str:
+        """Return the expression of EXT, nothing for none; what is no extension is not covered."""
+        for kind, value in tree.get("endpointAlias" if message.kind == GRQ else "terminalAlias", ()):
+            if kind == "dialledDigits":
+                # Digits of a dial that no extension has, and too many of them, are the reference's.
+                self._lines.append(f"if not ({value}.isdigit() and len({value}) <= {MAX_EXT}): return None")
+                return str(value)
+        return ""
+
+    def _elements(self, tree: _Dict, message: Message) -> dict[int, str]:
         tokens = [one["tokenOID"] for one in message.value["tokens"]]
         found = {}
         for entry in tree["tokens"][tokens.index(PROFILE)].get("profileInfo", ()):
@@ -226,17 +269,7 @@ class _Walk:
             # Whichever has another form than an element's makes no elements, and so no shape.
             if "element" in entry and entry["element"][0] == "octets":
                 found[number] = entry["element"][1]
-        wanted = profile.elements(message)
-        elements = ", ".join(f"{number}: {found[number]}" for number in wanted)
-        flat = _Dict({name: value for name, value in tree.items() if isinstance(value, str)})
-        ext = "''"
-        for kind, value in tree.get("endpointAlias" if message.kind == GRQ else "terminalAlias", ()):
-            if kind == "dialledDigits":
-                # Digits of a dial that no extension has, and too many of them, are the reference's.
-                self._lines.append(f"if not ({value}.isdigit() and len({value}) <= {MAX_EXT}): return None")
-                ext = value
-                break
-        return f"({{{elements}}}, {flat}, {ext})"
+        return found
 
     def function(self, expression: str) -> Callable[[bytes], Any]:
         """Return the function of a message's octets whose result is `expression`."""

@@ -11,7 +11,8 @@ from ras.throttle import MAX_SOURCES
 from ringkey.gatekeeper.answers import Found, Status
 from ringkey.gatekeeper.state import rows
 from ringkey.gatekeeper.state.restore import RG, STATUSES, Keys
-from ringkey.gatekeeper.state.store import Batch
+from ringkey.gatekeeper.state.store import MAX_ANSWERS, Batch
+from ringkey.gatekeeper.state.sweep import Sweep
 from ringkey.gatekeeper.state.ticks import Moment
 
 
@@ -27,6 +28,7 @@ class Collector:
         self._failures = failures
         self._keys: dict[bytes, bytes | None] = {}
         self._notes: dict[str, bytes] = {RG: registrar.rg_key}
+        self._sweep = Sweep()
         self.registrations: dict[str, Held | None] = {}
         kept.watch(registrar)
 
@@ -54,23 +56,35 @@ class Collector:
         """Take what the key servers said last."""
         self._notes[STATUSES] = rows.pack_statuses(statuses)
 
-    def batch(self, now: Moment, *, whole: bool, failures: bool) -> Batch:
+    def batch(self, now: Moment, *, whole: bool, failures: bool, octets: int = 0) -> Batch:
         """Return the changes since the last batch.
 
-        whole: all there is instead; failures: the throttle's counters as well.
+        whole: all there is instead; failures: the throttle's counters as well; octets: of the journal.
         """
         shift = now.ticks - now.mono
+        registrar = self._registrar
         exchanges = kept.exchanges(self._registrar, now.mono)
         nonces = [(kind, re) for kind, re, *_ in exchanges if re is not None]
+        answered = [(*exchange[2:], now.mono) for exchange in exchanges if exchange[4] is not None]
+        begins = ends = False
         if whole:
             there = self._all_keys()
-            self.registrations = {held.ext: held for held in self._registrar.held()}
+            self._sweep.stop()
+            self.registrations = {held.ext: held for held in registrar.held()}
             self._keys = {rows.key_name(key): rows.pack_found(found) for key, found in there.found.items()}
-            self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: self._registrar.rg_key}
-            nonces = kept.nonces(self._registrar)
+            self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: registrar.rg_key}
+            nonces = kept.nonces(registrar)
+            answered = [one for one in kept.answered(registrar)[-MAX_ANSWERS:] if one[2]]
+        else:
+            begins, ends = self._tell_more(octets)
+            if begins:
+                nonces = kept.nonces(registrar)
         batch = Batch(
             now,
             whole,
+            base=whole or begins,
+            begins=begins,
+            ends=ends,
             registrations={
                 name: None if held is None else kept.pack(held, shift)
                 for name, held in self.registrations.items()
@@ -78,9 +92,8 @@ class Collector:
             keys=self._keys,
             nonces=nonces,
             answers=[
-                rows.pack_answer(source, request, answer, now.ticks)
-                for _, _, source, request, answer in exchanges
-                if answer is not None
+                rows.pack_answer(source, request, answer, when + shift)
+                for source, request, answer, when in answered
             ],
             notes=self._notes,
         )
@@ -92,7 +105,22 @@ class Collector:
     def forget(self) -> None:
         """Drop what was noted: nothing can be written now, and later all is written anew."""
         self.registrations, self._keys, self._notes = {}, {}, {}
+        self._sweep.stop()
         kept.watch(self._registrar)
+
+    def _tell_more(self, octets: int) -> tuple[bool, bool]:
+        """Let more registrations go with this batch; return whether a sweep begins with it, and ends."""
+        sweep, registrar = self._sweep, self._registrar
+        begins = not sweep.under_way and sweep.due(octets, registrar.count())
+        if begins:
+            sweep.begin(held.ext for held in registrar.held())
+        elif not sweep.under_way:
+            return False, False
+        for ext in sweep.share(len(self.registrations)):
+            held = registrar.registration(ext)
+            if held is not None:
+                self.registrations.setdefault(ext, held)
+        return begins, not sweep.under_way
 
     def _count(self, batch: Batch, shift: int) -> None:
         found = kept.failures(self._registrar)

@@ -22,6 +22,7 @@ from ringkey.gatekeeper.state import restore, rows, ticks
 from ringkey.gatekeeper.state.collector import Collector
 from ringkey.gatekeeper.state.restore import Keys, Left, Usable
 from ringkey.gatekeeper.state.store import Loaded, Store
+from ringkey.gatekeeper.state.sweep import Sweep
 from ringkey.gatekeeper.state.waiting import Waiting
 
 # Seconds that a batch collects, unless FULL registrations have changed before.  A phone that comes
@@ -104,6 +105,7 @@ class State:
         if left.broken:
             # They go for good: a PIN key that is put back later must not bring them back.
             self._log.warning("state_partly_unreadable", rows=left.broken, path=str(self._path))
+        if left.broken or loaded.older or Sweep.overdue(self._store.octets, registrar.count()):
             self._write(whole=True)
         else:
             self._arm()
@@ -201,7 +203,7 @@ class State:
             self._linger = None
         now = ticks.moment(self._shift)
         self._marked = now.mono
-        batch = self._collector.batch(now, whole=whole, failures=failures)
+        batch = self._collector.batch(now, whole=whole, failures=failures, octets=self._store.octets)
         waiting, self._waiting = self._waiting, None
         self._writing = asyncio.create_task(
             self._written(partial(self._store.apply, batch), waiting), name="state batch"

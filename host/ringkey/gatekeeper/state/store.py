@@ -1,7 +1,8 @@
 """The state's SQLite file: read once at the start, then written in batches.
 
+Registrations and nonces are a journal, a row a batch (journal.py); the rest has a row for each thing.
 Everything here runs in the one thread that opened the file.  A batch is a handful of statements however
-many rows it has: sqlite3 lets go of the interpreter with every statement, and gets it back from a
+much it has: sqlite3 lets go of the interpreter with every statement, and gets it back from a
 busy event loop only after milliseconds.
 """
 
@@ -10,15 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from ras.registrar import MAX_NONCES
+from ras import registrar
 
 from ringkey.database import Kind, open_engine, translated, writing
 from ringkey.gatekeeper.errors import StateBusyError, StateForeignError, StateUnavailableError
+from ringkey.gatekeeper.state import journal
 from ringkey.gatekeeper.state.migrations import HEAD
 from ringkey.gatekeeper.state.sealing import BrokenSealError, StateSealer
 from ringkey.gatekeeper.state.ticks import Moment
@@ -37,9 +39,15 @@ PATIENCE = 2.0
 # Answers kept for requests that come again after a restart: at 1,000 a second those of 4 s, which is
 # when a phone asks for the first time again.  They take 2 MB.
 MAX_ANSWERS = 4096
+# Nonces read back: as many as a registrar has of each kind.
+MAX_NONCES = 2 * registrar.MAX_NONCES
 # Rows of one statement: SQLite takes 32,766 values (sqlite.org/limits.html), and 4 are the most of a row.
 _ROWS = 500
-_TABLES = ("registration", "device_key", "nonce", "answer", "failure", "note")
+# Registrations of one record where all there are are written: 100 KB.
+_OF_A_RECORD = 512
+# Records that go with one batch at the most, once nothing of them is wanted: it shall not wait for it.
+_GONE_AT_ONCE = 64
+_TABLES = ("journal", "registration", "device_key", "nonce", "answer", "failure", "note")
 _MOMENT = "moment"
 _LENGTH = 4  # octets that say how long one of several is
 Execute = Callable[..., sqlite3.Cursor]
@@ -51,12 +59,17 @@ class Batch:
     """What is to be written together; None is a row that goes.
 
     whole: all that there was goes first; all_failures: all of those do.  registrations by extension,
-    keys by what names them, notes by name: octets that are sealed here.  nonces: (kind, Re); answers:
-    octets; failures: key -> (failures, last, until).
+    keys by what names them, notes by name: octets that are sealed here.  nonces: (kind, Re); base: they are
+    all there are; answers: octets; failures: key -> (failures, last, until).
+
+    begins, ends: a sweep (sweep.py) begins with this batch, has told everything with this one.
     """
 
     moment: Moment
     whole: bool = False
+    base: bool = False
+    begins: bool = False
+    ends: bool = False
     all_failures: bool = False
     registrations: dict[str, bytes | None] = field(default_factory=dict, repr=False)
     keys: dict[bytes, bytes | None] = field(default_factory=dict, repr=False)
@@ -70,10 +83,12 @@ class Batch:
 class Loaded:
     """What the run before has left.  broken: rows that did not open under this key.
 
-    registrations by extension; by identifier those that a version before 0002 has written.
+    registrations by extension; by identifier those that a version before 0002 has written.  older: there are
+    rows of a version before this one, which want to be written anew.
     """
 
     moment: Moment | None = None
+    older: bool = False
     registrations: dict[str, bytes] = field(default_factory=dict, repr=False)
     keys: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     nonces: list[tuple[str, bytes]] = field(default_factory=list, repr=False)
@@ -84,14 +99,20 @@ class Loaded:
 
 
 class Store:
-    """The file at `path`.  Its methods raise StateError."""
+    """The file at `path`.  Its methods raise StateError.
+
+    octets: of the journal, less what is about to go.
+    """
 
     def __init__(self, path: Path, key: bytes) -> None:
         self._path = path
         self._sealer = StateSealer(key)
         self._engine: sa.Engine | None = None
-        self._nonce = 0
         self._answer = 0
+        # Numbers of records: of the next, of the oldest, where the sweep began, below which they go.
+        self._next = self._oldest = self._swept = self._gone = 0
+        self._before = 0  # octets from before the sweep
+        self.octets = 0
 
     def open(self) -> None:
         """Open the file; make it where it is not there."""
@@ -99,6 +120,8 @@ class Store:
         engine = open_engine(KIND, self._path, PATIENCE)
         try:
             with translated(KIND, self._path), engine.connect() as connection:
+                # What was sealed in a page that is free now is overwritten when the page is used again.
+                connection.exec_driver_sql("PRAGMA secure_delete=FAST")
                 found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             if found != "ok":
                 raise StateForeignError(f"{self._path} is damaged: {found}")
@@ -106,6 +129,7 @@ class Store:
             engine.dispose()
             raise
         self._engine = engine
+        self._next = self._oldest = self._swept = self._gone = self.octets = 0
 
     def load(self) -> Loaded:
         """Return what is in the file."""
@@ -117,9 +141,15 @@ class Store:
 
             for name, sealed in rows("SELECT name, sealed FROM note"):
                 self._open(found, _row("note", name), sealed, partial(found.notes.__setitem__, name))
+            if _MOMENT in found.notes:
+                with suppress(ValueError):
+                    found.moment = Moment.decode(found.notes.pop(_MOMENT))
             for name, sealed in rows("SELECT identifier, sealed FROM registration"):
                 take = partial(found.registrations.__setitem__, name)
                 self._open(found, _row("registration", name), sealed, take)
+            found.nonces = [(kind, re) for kind, re in rows("SELECT kind, re FROM nonce ORDER BY n")]
+            found.older = bool(found.registrations or found.nonces)
+            self._read(found, connection.exec_driver_sql("SELECT n, sealed FROM journal ORDER BY n"))
             for name, sealed in rows("SELECT name, sealed FROM device_key ORDER BY rowid"):
                 self._open(found, _row("key", name), sealed, partial(found.keys.__setitem__, name))
             for n, sealed in rows("SELECT n, sealed FROM answer ORDER BY n"):
@@ -132,42 +162,68 @@ class Store:
                     self._answer = n + len(together)
                     found.answers += together
             found.answers = found.answers[-MAX_ANSWERS:]
-            for n, kind, re in rows("SELECT n, kind, re FROM nonce ORDER BY n"):
-                self._nonce = n + 1
-                found.nonces.append((kind, re))
             for key, failures, last, until in rows(
                 "SELECT key, failures, last, until FROM failure ORDER BY rowid"
             ):
                 found.failures[key] = (failures, last, until)
-        if _MOMENT in found.notes:
-            with suppress(ValueError):
-                found.moment = Moment.decode(found.notes.pop(_MOMENT))
         if found.moment is None:
             # Times without the time they are of.
             found.broken += len(found.registrations) + len(found.answers) + len(found.failures)
             found.registrations, found.answers, found.failures = {}, [], {}
         return found
 
+    def _read(self, found: Loaded, rows: Iterable[Any]) -> None:
+        """Read the journal.
+
+        A record that does not open, or is not there, may have said that a registration has ended: of
+        those before it none is taken for what it says, and what was said after it counts.
+        """
+        wanted = None
+        for n, sealed in rows:
+            if wanted is None:
+                self._oldest = n
+            elif n != wanted:
+                found.broken += 1 + len(found.registrations)
+                found.registrations.clear()
+            wanted = self._next = n + 1
+            self.octets += len(sealed)
+            try:
+                record = journal.unpack(self._sealer.open(_row("journal", str(n)), sealed))
+            except (BrokenSealError, ValueError):
+                found.broken += 1 + len(found.registrations)
+                found.registrations.clear()
+                continue
+            found.moment = record.moment
+            for ext, octets in record.registrations.items():
+                # The one that was told last is the last one: the order is that of its age.
+                found.registrations.pop(ext, None)
+                if octets is not None:
+                    found.registrations[ext] = octets
+            if record.base:
+                found.nonces.clear()
+            found.nonces += record.nonces
+            if len(found.nonces) > 2 * MAX_NONCES:
+                del found.nonces[:-MAX_NONCES]
+        del found.nonces[:-MAX_NONCES]
+
     def apply(self, batch: Batch) -> None:
         """Write a batch, all of it or nothing; it is on the disk when this returns."""
         seal = self._sealer.seal
-        registrations = [
-            (name, seal(_row("registration", name), plain))
-            for name, plain in batch.registrations.items()
-            if plain is not None
+        first = self._next
+        records = [
+            (n, seal(_row("journal", str(n)), plain)) for n, plain in enumerate(_records(batch), first)
         ]
         keys = [
             (name, seal(_row("key", name), plain)) for name, plain in batch.keys.items() if plain is not None
         ]
-        notes = {**batch.notes, _MOMENT: batch.moment.encode()}
-        nonces = [(n % MAX_NONCES, n, kind, re) for n, (kind, re) in enumerate(batch.nonces, self._nonce)][
-            -MAX_NONCES:
-        ]
-        sealed_notes = [(name, seal(_row("note", name), plain)) for name, plain in notes.items()]
+        sealed_notes = [(name, seal(_row("note", name), plain)) for name, plain in batch.notes.items()]
         failures = [(key, *entry) for key, entry in batch.failures.items()]
         # One seal and one row for all of them: none is wanted without the others.
         n, count = self._answer, len(batch.answers)
         answers = [(n, n, seal(_row("answers", str(n)), join(batch.answers)))] if count else []
+        swept = first if batch.begins else self._swept
+        gone = swept if batch.ends else self._gone
+        oldest = first if batch.whole else max(self._oldest, min(gone, self._oldest + _GONE_AT_ONCE))
         with translated(KIND, self._path), writing(self._opened()) as connection:
             # What SQLAlchemy does with a statement costs more than the statement.
             execute = _driver(connection).execute
@@ -176,18 +232,25 @@ class Store:
                     execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
             elif batch.all_failures:
                 execute("DELETE FROM failure")
-            _delete(execute, "registration", "identifier", _gone(batch.registrations))
+            _put(execute, "journal", "n, sealed", records)
+            # The oldest first: what a record says goes before what a later one says of the same.
+            if oldest > self._oldest and not batch.whole:
+                execute("DELETE FROM journal WHERE n < ?", (oldest,))
             _delete(execute, "device_key", "name", _gone(batch.keys))
-            _put(execute, "registration", "identifier, sealed", registrations, update="sealed")
             _put(execute, "device_key", "name, sealed", keys)
-            _put(execute, "nonce", "slot, n, kind, re", nonces)
             _put(execute, "answer", "slot, n, sealed", answers)
             if count:
                 execute("DELETE FROM answer WHERE slot < ?", (n + count - MAX_ANSWERS,))
             _put(execute, "failure", "key, failures, last, until", failures)
             _put(execute, "note", "name, sealed", sealed_notes)
-        self._nonce += len(batch.nonces)
         self._answer += len(batch.answers)
+        if batch.whole:
+            self.octets = 0
+        elif batch.begins:
+            self._before = self.octets
+        self.octets += sum(len(sealed) for _, sealed in records) - (self._before if batch.ends else 0)
+        self._next = first + len(records)
+        self._swept, self._gone, self._oldest = swept, gone, oldest
 
     def close(self) -> None:
         """Close the file; safe at any time, and twice."""
@@ -242,6 +305,17 @@ def _gone(rows: dict[Any, bytes | None]) -> list[Any]:
     return [name for name, plain in rows.items() if plain is None]
 
 
+def _records(batch: Batch) -> list[bytes]:
+    """Return the records of a batch: one, but where all there is is written."""
+    if not batch.whole:
+        return [journal.pack(batch.moment, batch.registrations, batch.nonces, base=batch.base)]
+    records = [journal.pack(batch.moment, {}, batch.nonces, base=True)]
+    there = iter(batch.registrations.items())
+    while part := dict(islice(there, _OF_A_RECORD)):
+        records.append(journal.pack(batch.moment, part, ()))
+    return records
+
+
 def join(parts: list[bytes]) -> bytes:
     """Return octets that `split` takes apart again."""
     return b"".join([len(part).to_bytes(_LENGTH, "big") + part for part in parts])
@@ -271,22 +345,15 @@ def _delete(execute: Execute, table: str, column: str, names: list[Any]) -> None
         execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", part)  # noqa: S608
 
 
-def _put(
-    execute: Execute, table: str, columns: str, rows: Sequence[tuple[Any, ...]], update: str = ""
-) -> None:
-    """Write rows; update: the one column to change of a row that is there, which then stays where it is."""
+def _put(execute: Execute, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
     for begin in range(0, len(rows), _ROWS):
         part = rows[begin : begin + _ROWS]
         values: Iterable[Any] = chain.from_iterable(part)
-        execute(_insert(table, columns, len(part), update), tuple(values))
+        execute(_insert(table, columns, len(part)), tuple(values))
 
 
 @lru_cache(256)
-def _insert(table: str, columns: str, rows: int, update: str) -> str:
+def _insert(table: str, columns: str, rows: int) -> str:
     marks = "(" + ",".join("?" * len(columns.split(","))) + ")"
     values = ",".join([marks] * rows)
-    if update:
-        first = columns.partition(",")[0]
-        also = f"ON CONFLICT ({first}) DO UPDATE SET {update} = excluded.{update}"
-        return f"INSERT INTO {table} ({columns}) VALUES {values} {also}"  # noqa: S608 - names of ours
     return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES {values}"  # noqa: S608 - names of ours

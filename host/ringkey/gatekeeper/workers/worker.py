@@ -7,7 +7,6 @@ import asyncio
 import ctypes
 import os
 import pickle
-import secrets
 import signal
 import socket
 from collections import OrderedDict
@@ -28,12 +27,16 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper import metrics, ras_port
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec
+from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
+from ringkey.gatekeeper.events import LOGGED_IN
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.randomness import Randomness
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.service import GatekeeperService
+from ringkey.gatekeeper.shapes import LogIn, Shape
 from ringkey.gatekeeper.workers import layout, merge
 from ringkey.gatekeeper.workers.lane import UNSORTED, Inlet
 from ringkey.gatekeeper.workers.shards import EXT, IDENTIFIER, key_of, marked, shard_of
@@ -104,6 +107,13 @@ class WorkerCodec(HostCodec):
         key = key_of(found)
         if key is not None and key[0] == EXT and shard_of(key, self._shards) != self._shard:
             raise RemoteProtocolError(f"{found.kind}: of another worker's extension")
+        return found
+
+    def log_in(self, octets: bytes) -> tuple[Shape, LogIn] | None:
+        """Return what a log-in says; None, too, where `decode` or `verified` has more to do."""
+        found = None if octets in self.unshaped else super().log_in(octets)
+        if found is not None and shard_of((EXT, found[1][0]), self._shards) != self._shard:
+            return None
         return found
 
     def look(self, octets: bytes) -> Message | RemoteProtocolError:
@@ -251,7 +261,7 @@ class WorkerService(GatekeeperService):
 
     def _make_registrar(self, settings: Settings) -> Registrar:
         self._shared.take(settings)
-        return Registrar(settings, marked(secrets.token_bytes, self.part.shard, self.part.shards), self.codec)
+        return Direct(settings, marked(Randomness(), self.part.shard, self.part.shards), self.codec)
 
     def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
         return WorkerPort(registrar, lookups, self._event, self._state, self._observed, service=self)
@@ -263,7 +273,7 @@ class WorkerService(GatekeeperService):
 
     def _event(self, event: tuple[Any, ...]) -> None:
         super()._event(event)
-        if event[0] in ("registered", "ended"):
+        if event[0] in ("registered", "ended", LOGGED_IN):
             self._shared.changed()
             gone = event[1] if event[0] == "ended" else event[2]
             if gone is not None and gone.identifier in self._strays:
