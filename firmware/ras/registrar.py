@@ -27,7 +27,7 @@ from ras.mac import hmac_digest
 from ras.message import GCF as _GCF
 from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
 from ras.policy import Settings
-from ras.registrations import Held, Registrations
+from ras.registrations import Held, Registrations, software
 from ras.replay import Recent
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
@@ -343,6 +343,8 @@ class Registrar:
         held = Held(self._random(8).hex(), asked.ext, found[profile.G], asked.suite, asked.source)
         held.sid = self._random(NONCE).hex()
         held.cvm = found[profile.CVM_ID]
+        vendor = asked.message.value["endpointVendor"]
+        held.software = software(vendor.get("productId", b""), vendor.get("versionId", b""))
         held.ka = ka
         held.rg = found[profile.RG]
         held.ks = session_key(asked.suite, lookup.kg, lookup.pin, found[profile.RE], held.rg)

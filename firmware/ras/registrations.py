@@ -72,10 +72,27 @@ def _lives() -> Life:
 _REGISTERED = _lives()
 
 
+_NAMES = {}  # what `software` has found before: thousands of phones share one text
+_MOST_NAMES = const(64)
+_LONGEST_NAME = const(64)  # octets of product and of version, each: what fits on a page
+
+
+def software(product: bytes, version: bytes) -> str:
+    """Return what an endpoint says of its software (productId, versionId of endpointVendor), for people."""
+    found = _NAMES.get((product, version))
+    if found is None:
+        if len(_NAMES) >= _MOST_NAMES:
+            _NAMES.clear()
+        texts = [one[:_LONGEST_NAME] for one in (product, version) if one]
+        found = "".join([chr(octet) if 32 <= octet < 127 else "?" for octet in b" ".join(texts)])
+        _NAMES[product, version] = found
+    return found
+
+
 class Held:
     """A registration: identifier, ext, g, suite; sid in lower-case hex; source and
     signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from;
-    machine: its Life.
+    software: its own words for it; machine: its Life.
     """
 
     # There are up to a million of them.
@@ -97,6 +114,7 @@ class Held:
         "sent",
         "reason",
         "release",
+        "software",
     )
 
     def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:
@@ -112,7 +130,7 @@ class Held:
         self.machine = _REGISTERED
         self.ka = self.ks = self.rg = b""
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
-        self.reason = ""
+        self.reason = self.software = ""
         self.release = None  # the _Release that waits for its UCF
 
     def __repr__(self) -> str:

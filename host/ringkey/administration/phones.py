@@ -181,6 +181,7 @@ def _row(entry: "Entry", state: str, found: Found) -> Row:
         "cvm": cvm,
         "generation": found.numbers.get(cvm) if cvm is not None else None,
         "channel": one.get("channel"),
+        "software": one.get("software"),
         "failure": failure(found.failing),
     }
 
@@ -240,6 +241,7 @@ _ROW: dict[str, dict[str, object]] = {
     "cvm": maybe(TEXT),
     "generation": maybe(INTEGER),
     "channel": maybe(TEXT),
+    "software": maybe(TEXT),
     "failure": maybe(_FAILURE),
 }
 _LINE = thing({"at": SECONDS, "what": TEXT, "words": TEXT, "mood": {"enum": ["plain", "good", "bad"]}})
@@ -255,6 +257,7 @@ _REGISTRATION = thing(
         "since": SECONDS,
         "expires_in": INTEGER,
         "channel": maybe(TEXT),
+        "software": maybe(TEXT),
     }
 )
 

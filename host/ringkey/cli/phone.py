@@ -86,6 +86,7 @@ def show(options: Options, ext: str, as_json: bool) -> None:
         ("generation", one["generation"]),
         ("channel", one["channel"]),
         ("serial", one["serial"]),
+        ("software", one["software"]),
     ):
         click.echo(f"{name:<12} {'-' if value in (None, '') else plain(value)}")
     if one["failure"] is not None:

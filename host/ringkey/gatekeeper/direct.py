@@ -20,7 +20,7 @@ from ras.lookups import Lookup
 from ras.message import GCF, GRQ, RCF, RRQ
 from ras.policy import Settings
 from ras.registrar import RG_SPAN, Registrar
-from ras.registrations import Held
+from ras.registrations import Held, software
 
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec, Template
@@ -50,7 +50,7 @@ class Direct(Registrar):
         self, data: bytes, source: Address, now: int, shape: Shape, log_in: LogIn
     ) -> bool:
         """Answer a log-in that is in order; else return False, and nothing has changed."""
-        ext, g, cvm, re, rg, _, _ = log_in
+        ext, g, cvm, re, rg = log_in[:5]
         kind, suite, attempts, held = shape.kind, shape.suite, self.attempts, self._registrations
         own = attempts.own(source, ext, g, now)
         if suite is None or shape.icv is None or attempts.refused_as(own, source, ext, g, now) is not None:
@@ -127,7 +127,7 @@ class Direct(Registrar):
         own: Any,
     ) -> bool:
         """Answer a GRQ with a GCF; return False where its answer is none that was made before."""
-        ext, g, cvm, re, _, number, _ = log_in
+        ext, g, cvm, re, _, number = log_in[:6]
         settings = self.settings
         place = settings.addresses(source[0])[0]
         template = self._template(len(data), (GCF, place), (suite.name, 0, _GCF))
@@ -154,7 +154,7 @@ class Direct(Registrar):
         own: Any,
     ) -> bool:
         """Answer an RRQ with an RCF; return False where its answer is none that was made before."""
-        ext, g, cvm, re, rg, number, life = log_in
+        ext, g, cvm, re, rg, number, life, product, version = log_in
         settings, registrations = self.settings, self._registrations
         if old is not None and old.g != g and old.source != source:
             return False  # another phone's, which is told
@@ -171,6 +171,7 @@ class Direct(Registrar):
         sid = self._random(NONCE)
         held.sid = sid.hex()
         held.cvm = cvm
+        held.software = software(product, version)
         held.ka = ka
         held.rg = rg
         held.ks = session_key(suite, found.kg, found.pin, re, rg)

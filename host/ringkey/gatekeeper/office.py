@@ -149,6 +149,7 @@ class Office:
             "since": int(time.time()) - seconds,
             "expires_in": (held.expires - now) // 1000,
             "channel": self._parts.cipher(held),
+            "software": held.software or None,
         }
 
     def _failing(self, one: Row) -> Row:

@@ -30,8 +30,9 @@ Values = dict[str, Any]
 Icv = tuple[int, int] | None
 # The profile's elements, the values that are numbers, texts and flags, and EXT ("" where there is none).
 Parts = tuple[dict[int, bytes], Values, str]
-# Of a log-in: EXT, g, CVm, Re, Rg (b"" in a GRQ), requestSeqNum, and the life that it asks for, 0 for none.
-LogIn = tuple[str, bytes, bytes, bytes, bytes, int, int]
+# Of a log-in: EXT, g, CVm, Re, Rg (b"" in a GRQ), requestSeqNum, the life that it asks for, 0 for none, and
+# an RRQ's productId and versionId, b"" for none.
+LogIn = tuple[str, bytes, bytes, bytes, bytes, int, int, bytes, bytes]
 
 
 class Shaped(Message):
@@ -250,7 +251,10 @@ class _Walk:
         found = self._elements(tree, message)
         wanted = [found[number] for number in (profile.G, profile.CVM_ID, profile.RE)]
         wanted.append(found[profile.RG] if message.kind == RRQ else repr(b""))
-        return f"({', '.join((ext, *wanted))}, {tree['requestSeqNum']}, {tree.get('timeToLive', '0')})"
+        vendor = tree.get("endpointVendor", {})
+        names = (vendor.get(name, repr(b"")) for name in ("productId", "versionId"))
+        numbers = (tree["requestSeqNum"], tree.get("timeToLive", "0"))
+        return f"({', '.join((ext, *wanted, *numbers, *names))})"
 
     def extension(self, tree: _Dict, message: Message) -> str:
         """Return the expression of EXT, nothing for none; what is no extension is not covered."""

@@ -3,6 +3,7 @@
 from ras import answers, build, keys, message, profile
 from ras.errors import LocalProtocolError
 from ras.registrar import Lookup
+from ras.registrations import software
 from ras.tables import ENDPOINT, LOGIN, REGISTRATION, Machine
 from ras.throttle import Throttle
 
@@ -54,6 +55,18 @@ def test_a_full_rrq_tells_the_version_of_the_phone_and_a_keep_alive_does_not():
     vendors = [request.value["endpointVendor"] for request in requests if request.kind == "RRQ"]
     assert [vendor.get("versionId") for vendor in vendors] == [VERSION.encode(), None]
     assert [vendor["productId"] for vendor in vendors] == [b"ringkey"] * 2
+
+
+def test_a_gatekeeper_knows_what_an_endpoint_says_of_its_software():
+    _, _, gatekeeper, _ = logged_in()
+    held = gatekeeper.registrar.registration("1001")
+    assert held.software == "ringkey " + VERSION
+    assert software(b"ringkey", VERSION.encode()) is held.software, "thousands of phones share one text"
+    assert software(b"", b"") == ""
+    assert software(b"", b"2") == "2"
+    assert software(b"\xff<b>\n", b"x" * 300) == "?<b>? " + 64 * "x"
+    for i in range(1000):
+        assert software(b"%d" % i, b"") == str(i), "of any number of them"
 
 
 def test_both_suites():

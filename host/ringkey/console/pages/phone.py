@@ -106,6 +106,7 @@ def _facts(one: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Generation of its key", "–" if generation is None else f"No. {generation}"),
         ("Check value", one["cvm"] or "–"),
         ("Serial", one["serial"] or "Not known"),
+        ("Software", one["software"] or "Not known"),
     ]
     if one["suite"]:
         facts.insert(3, ("Suite", one["suite"]))

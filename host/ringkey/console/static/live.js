@@ -11,6 +11,7 @@
   const SILENCE = 25000; // ms without a beat, of which there is one in 10 s
   const LEAST = 2000; // ms between two looks, and how many times what the last one took
   const TIMES = 20;
+  const MOST = 10000; // ms that nobody waits longer, however slow a look was: one slow look says little
   const HIDDEN = 15000; // ms that a page is out of sight before it stops to listen
 
   let source = null;
@@ -81,7 +82,7 @@
       return;
     }
     // Many consoles shall not ask at the same moment, nor any without a pause.
-    const pause = Math.max(LEAST, TIMES * took);
+    const pause = Math.min(MOST, Math.max(LEAST, TIMES * took));
     const wait = Math.max(0, last + pause - Date.now());
     timer = setTimeout(run, wait && wait + Math.random() * 300);
   }
