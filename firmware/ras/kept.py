@@ -48,7 +48,7 @@ def nonces(registrar) -> list:
 
 def answered(registrar) -> list:
     """Return the answers that may be asked for again, oldest first, as `put_back` takes them."""
-    return [(*key, answer, when) for when, key, answer in registrar._answers.timed()]
+    return [(key[0], key[1], answer, when) for when, key, answer in registrar._answers.timed()]
 
 
 def counted(registrar) -> bool:
