@@ -131,7 +131,7 @@ test-long: $(VENV)/.dev ## Run the long variants: 20,000 keys across 50 kills, 2
 # Fuzzing has a venv of its own: atheris has wheels for CPython 3.11 and no later one.
 FUZZ_VENV ?= .venv-fuzz
 MINUTES ?= 30
-FUZZ = if [ -x $(FUZZ_VENV)/bin/python ]; then PYTHONPATH=firmware:tests/unit/core \
+FUZZ = if [ -x $(FUZZ_VENV)/bin/python ]; then PYTHONPATH=firmware:host:tests/unit/core \
 	nice -n 19 $(FUZZ_VENV)/bin/python tests/fuzz/run.py --minutes $(MINUTES) $(if $(filter 1,$(KEEP)),--keep)
 
 .PHONY: fuzz-decoder

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a target is about; of the rest of the core it uses a part by the way.
 ABOUT = {
     "decoder": ("aper", "per", "message", "profile", "h225*", "h235"),
-    "registrar": ("registrar", "registrations", "throttle", "replay", "answers"),
+    "registrar": ("registrar", "registrations", "throttle", "replay", "answers", "direct", "codec", "shapes"),
     "tpkt": ("tpkt", "q931"),
 }
 
@@ -20,7 +20,8 @@ ABOUT = {
 def main() -> None:
     """Run every input once, counting lines and branches."""
     name, folder = sys.argv[1:]
-    include = [str(ROOT / "firmware" / "ras" / f"{module}.py") for module in ABOUT[name]]
+    rooms = (ROOT / "firmware" / "ras", ROOT / "host" / "ringkey" / "gatekeeper")
+    include = [str(room / f"{module}.py") for module in ABOUT[name] for room in rooms]
     counted = coverage.Coverage(data_file=None, branch=True, include=include, config_file=False)
     counted.start()
     target = importlib.import_module(f"fuzz_{name}")

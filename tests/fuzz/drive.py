@@ -20,6 +20,9 @@ def main() -> None:
         # Those that the core loads only when a message of their kind comes.
         for file in sorted((ROOT / "firmware" / "ras").glob("*.py")):
             importlib.import_module(f"ras.{file.stem}")
+    if name == "registrar":
+        with atheris.instrument_imports(include=["ringkey.gatekeeper"], enable_loader_override=False):
+            importlib.import_module("ringkey.gatekeeper.direct")
     target = importlib.import_module(f"fuzz_{name}")
     # To merge, libFuzzer starts itself again by the words of its own command, through a shell.
     own = shlex.join([sys.executable, __file__, name])

@@ -2,7 +2,8 @@
 
 A step is an octet and its arguments: time passes, a stranger's octets come, a phone registers or logs out,
 what is on its way arrives, changed, cut, doubled, from elsewhere, reflected or signed again; look-ups
-are answered late, wrongly or never.  Everything random has one seed.
+are answered late, wrongly or never.  Everything random has one seed.  The first octet says whether it is
+the registrar of the core or the host's, which knows shapes and has a direct way (gatekeeper/direct.py).
 """
 
 import sys
@@ -13,6 +14,8 @@ from ras.endpoint import Endpoint
 from ras.errors import LocalProtocolError, RemoteProtocolError
 from ras.record import Record
 from ras.throttle import Throttle
+from ringkey.gatekeeper.codec import HostCodec
+from ringkey.gatekeeper.direct import Direct
 from support import Random
 
 # Octets of an input; steps of a script: some 10 ms a script, so that a hang is told from a long one.
@@ -78,21 +81,38 @@ def one(data: bytes) -> None:
     _Run(data).play()
 
 
+def _codec(knows: "HostCodec | None") -> HostCodec:
+    """Return one that knows what `knows` does, which learns nothing by it: an input says all of a run."""
+    made = HostCodec()
+    if knows is not None:
+        made.shapes._by_length = {size: list(shapes) for size, shapes in knows.shapes._by_length.items()}
+        made.shapes._count = len(knows.shapes)
+        made._templates = knows._templates.copy()
+    return made
+
+
 class _Run:
+    knows = None  # a HostCodec that has seen all phones of PHONES in order
+
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
         self.now = 1000
         self.random = Random(7)
+        options = self.byte()
         settings = core.Settings(
             lambda _host: (GATEKEEPER, SIGNALLING),
             suites=("sha256", "sha1"),
             others=(("192.0.2.2", 1719),),
             throttle=Throttle(limit=3),
-            icv_from_kg=bool(self.byte() & 1),
+            icv_from_kg=bool(options & 1),
             most=MAX_HELD,
         )
-        self.registrar = core.Registrar(settings, self.random)
+        if options & 2:
+            self.registrar = Direct(settings, self.random, _codec(self.knows))
+            self.registrar.at_once = self.known
+        else:
+            self.registrar = core.Registrar(settings, self.random)
         self.registrar.set_site(self.generations, (b"server",), (_CVM["sha256"], _CVM["sha1"]))
         self.phones = [Endpoint(self.random, SOURCES[i % 4]) for i in range(len(PHONES))]
         self.flying = []  # (octets, source, phone's number) to the gatekeeper
@@ -101,6 +121,10 @@ class _Run:
         self.asked = []  # (ticket, ext, g, cvm)
         self.hold = False
         self.accepted = {}  # octets -> source they were accepted from
+
+    def known(self, ext: str, g: bytes, cvm: bytes) -> "core.Lookup | None":
+        """Look up from memory, as far as it is there."""
+        return None if self.hold else _look_up(ext, g, cvm)
 
     generations = (_CVM["sha256"], _CVM["sha1"], _OLD_CVM)
 
@@ -307,7 +331,7 @@ class _Run:
             event = self.registrar.next_event()
             if event is None:
                 break
-            if event[0] == "lookup":
+            if event[0] == "lookup" and event[1]:  # else it was known at once
                 self.asked.append((event[1], event[2], event[3], event[6]))
                 if not self.hold:
                     ticket, ext, g, cvm = self.asked.pop()
@@ -399,3 +423,24 @@ def _entries(value: object, seen: "set | None" = None) -> int:
     if isinstance(value, list | tuple | set) or type(value).__name__ == "deque":
         return len(value) + sum(_entries(one, seen) for one in value)
     return _entries(vars(value), seen) if type(value).__module__.startswith("ras.") else 0
+
+
+def _learn() -> HostCodec:
+    """Return a codec that has seen each phone register twice: shapes come with the first, templates too."""
+    run = _Run(bytes((2,)))
+    for number in (*range(len(PHONES)), *range(len(PHONES))):
+        run.phones[number].register(PHONES[number], (GATEKEEPER,), run.now)
+        for _ in range(4):
+            run.collect()
+            for octets, source, _ in run.flying:
+                run.registrar.receive_datagram(octets, source, run.now)
+            run.flying.clear()
+            run.collect()
+            run.answer()
+        run.now += 1
+    codec = run.registrar._host_codec
+    assert len(codec.shapes) >= 2, "it has learned nothing"
+    return codec
+
+
+_Run.knows = _learn()

@@ -49,7 +49,8 @@ def registrar() -> list[bytes]:
         + bytes(20),
         b"".join(bytes((3, number, 5, 0, 8, 0, 5, 0, 8, 0)) for number in (0, 1, 2, 8)) + bytes((0, 22)),
     ]
-    return [bytes((n & 1,)) + script for n, script in enumerate(scripts)]
+    # The core's registrar, ICV from Ka and from Kg in turn, then the host's.
+    return [bytes((n & 1 | which,)) + script for which in (0, 2) for n, script in enumerate(scripts)]
 
 
 def _lives(suite: keys.Suite) -> list[bytes]:
