@@ -3,19 +3,19 @@
 Without I/O.  A time in octets is the core's own plus `shift`, ms: whoever keeps them gives a shift
 that lets time go on where the process before left it (docs/gatekeeper-state.md).
 
-    octet           version, 1
+    octet           version, 2; in 1 there is no software
     octet           arc of the suite (keys.Suite.arc)
-    octet + octets  identifier, EXT, g, SID, CVm, Ka, Ks, Rg, host, each
+    octet + octets  identifier, EXT, g, SID, CVm, Ka, Ks, Rg, host, software, each
     2 octets        port
     8 octets each   heard, sent, expires, since
 """
 
 from ras.compat import const
 from ras.keys import SUITES
-from ras.registrations import Held
+from ras.registrations import Held, software
 
-_VERSION = const(1)
-_TEXTS = const(9)
+_VERSION = const(2)
+_TEXTS = const(10)
 _NUMBERS = const(2 + 4 * 8)
 _OCTETS = [bytes((i,)) for i in range(256)]
 
@@ -106,6 +106,7 @@ def pack(held: Held, shift: int) -> bytes:
     identifier, ext, sid = held.identifier.encode(), held.ext.encode(), bytes.fromhex(held.sid)
     host, port = held.source
     host = host.encode()
+    words = held.software.encode()
     octet, g, cvm, ka, ks, rg = _OCTETS, held.g, held.cvm, held.ka, held.ks, held.rg
     return b"".join(
         (
@@ -129,6 +130,8 @@ def pack(held: Held, shift: int) -> bytes:
             rg,
             octet[len(host)],
             host,
+            octet[len(words)],
+            words,
             # All numbers at once: each call costs as much as the shifts of all of them.
             (
                 port << 256
@@ -145,13 +148,13 @@ def unpack(octets: bytes, shift: int) -> Held:
     """Return the registration of these octets; raises ValueError for anything else."""
     suite = None
     for one in SUITES.values():
-        if len(octets) > 1 and octets[0] == _VERSION and octets[1] == one.arc:
+        if len(octets) > 1 and 1 <= octets[0] <= _VERSION and octets[1] == one.arc:
             suite = one
     if suite is None:
         raise ValueError("a registration of no known version")
     parts = []
     at = 2
-    for _ in range(_TEXTS):
+    for _ in range(_TEXTS - (octets[0] == 1)):
         if at >= len(octets):
             raise ValueError("a registration is cut off")
         end = at + 1 + octets[at]
@@ -162,6 +165,7 @@ def unpack(octets: bytes, shift: int) -> Held:
     port = int.from_bytes(octets[at : at + 2], "big")
     numbers = [int.from_bytes(octets[i : i + 8], "big") for i in range(at + 2, len(octets), 8)]
     held = Held(parts[0].decode(), parts[1].decode(), parts[2], suite, (parts[8].decode(), port))
+    held.software = software(parts[9] if len(parts) == _TEXTS else b"", b"")
     held.sid = parts[3].hex()
     held.cvm, held.ka, held.ks, held.rg = parts[4:8]
     held.heard, held.sent = numbers[:2]

@@ -74,7 +74,7 @@ _REGISTERED = _lives()
 
 _NAMES = {}  # what `software` has found before: thousands of phones share one text
 _MOST_NAMES = const(64)
-_LONGEST_NAME = const(64)  # octets of product and of version, each: what fits on a page
+_LONGEST_NAME = const(64)  # octets: what fits on a page
 
 
 def software(product: bytes, version: bytes) -> str:
@@ -83,8 +83,8 @@ def software(product: bytes, version: bytes) -> str:
     if found is None:
         if len(_NAMES) >= _MOST_NAMES:
             _NAMES.clear()
-        texts = [one[:_LONGEST_NAME] for one in (product, version) if one]
-        found = "".join([chr(octet) if 32 <= octet < 127 else "?" for octet in b" ".join(texts)])
+        text = b" ".join([one for one in (product, version) if one])[:_LONGEST_NAME]
+        found = "".join([chr(octet) if 32 <= octet < 127 else "?" for octet in text])
         _NAMES[product, version] = found
     return found
 

@@ -73,6 +73,7 @@ def example(suite=keys.SHA256):
     held.ka, held.ks, held.rg = b"a" * suite.key, b"s" * suite.key, b"r" * 16
     held.heard, held.sent = (1 << 63) + 5, 3
     held.since, held.expires = 1000, 311000
+    held.software = "ringkey 0.1.0 unix"
     return held
 
 
@@ -80,11 +81,20 @@ def test_a_registration_as_octets_and_back():
     for suite in (keys.SHA1, keys.SHA256):
         held = example(suite)
         again = kept.unpack(kept.pack(held, 12345), 12345)
-        for name in ("identifier", "ext", "g", "suite", "source", "sid", "cvm", "ka", "ks", "rg"):
+        for name in ("identifier", "ext", "g", "suite", "source", "sid", "cvm", "ka", "ks", "rg", "software"):
             assert getattr(again, name) == getattr(held, name), name
         for name in ("heard", "sent", "since", "expires"):
             assert getattr(again, name) == getattr(held, name), name
         assert again.machine.state == "registered"
+
+
+def test_octets_of_before_software_was_known():
+    held = example()
+    octets = kept.pack(held, 0)
+    words = b"%c%s" % (len(held.software), held.software.encode())
+    again = kept.unpack(b"\x01" + octets[1:].replace(words, b""), 0)
+    assert again.software == ""
+    assert (again.ks, again.source, again.expires) == (held.ks, held.source, held.expires)
 
 
 def test_time_in_octets_goes_on_in_another_process():
@@ -99,7 +109,13 @@ def test_octets_that_are_no_registration():
     for end in range(len(octets)):
         with raises(ValueError):
             kept.unpack(octets[:end], 0)
-    for wrong in (octets + b"\0", b"\x02" + octets[1:], octets[:1] + b"\x09" + octets[2:]):
+    for wrong in (
+        octets + b"\0",
+        b"\x03" + octets[1:],
+        b"\x00" + octets[1:],
+        b"\x01" + octets[1:],
+        octets[:1] + b"\x09" + octets[2:],
+    ):
         with raises(ValueError):
             kept.unpack(wrong, 0)
 
