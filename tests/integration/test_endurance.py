@@ -20,9 +20,9 @@ EVERY_LOSS = 4  # of so many registrations one comes from a lost network: 50
 EVERY_LOG_IN = 20  # and one from a user who logs out and in again: 10, with keys fetched anew
 FIRST = 10  # so many counts of open files are one sample
 MOST = 2048  # octets that the heap may have grown by
-# MicroPython's collector takes any word of the stack that looks like an address for one: a stale word below
-# the main loop may keep a module that was unloaded, from any moment on (6 and 14 KB seen, in one run of ten).
-# That happens once; what leaks, leaks again with each registration, loss or user.
+# In one run of ten or so the heap was 6 or 14 KB fuller from some moment on, once, and stayed so.  The likely
+# cause, not proven: the collector takes any word of the stack that looks like an address for one, and a stale
+# one keeps a module that was unloaded.  What leaks, leaks again with each registration, loss or user.
 STALE = 16384
 
 
