@@ -260,10 +260,10 @@ class _Connection(asyncio.Protocol):
                 return
             except ssl.SSLZeroReturnError:
                 data = b""
-            except ssl.SSLEOFError:
-                self._abort("ended without close_notify")
-                return
             except ssl.SSLError as error:
+                if _cut_off(error):
+                    self._abort("ended without close_notify")
+                    return
                 self._flush()
                 self._end(f"TLS error: {error.reason}")
                 return
@@ -333,6 +333,11 @@ class _Connection(asyncio.Protocol):
             _log.exception("callback of the signalling listener failed")
             return False
         return True
+
+
+def _cut_off(error: ssl.SSLError) -> bool:
+    # OpenSSL 3 has a reason for it, of which CPython before 3.11.3 makes no SSLEOFError.
+    return isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def _handshake_failure(error: Exception) -> str:

@@ -47,6 +47,8 @@ def psk_server_context(lookup: Callable[[str], bytes | None], seen: Callable[[st
     # Neither is of use to a phone.  A ticket would outlive the registration that Ks belongs to.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    # CPython before 3.11.3 sets it for OpenSSL 3: a channel that is cut off would end like a good one.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
 
 
