@@ -9,7 +9,6 @@ import ctypes
 import heapq
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,8 +24,19 @@ LONGEST = 2048
 # Sources that the kernel drops at one time.  The program may have 4,096 instructions, and each
 # datagram runs through it: 1,024 comparisons are about a microsecond.
 MAX_DEAF = 1024
+
+
+def numbered_as_asm_generic() -> bool:
+    """Tell whether socket options have the numbers of Linux's asm-generic/socket.h.
+
+    Seen by two that Python has names for where a system has them.  Linux on MIPS, SPARC and PA-RISC
+    numbers them otherwise, and much else: 33 is SO_TIMESTAMPNS on SPARC.
+    """
+    return (getattr(socket, "SO_DOMAIN", None), getattr(socket, "SO_PROTOCOL", None)) == (39, 38)
+
+
 # Options of Linux that Python has no names for (asm-generic/socket.h, socket(7)).
-_LINUX = sys.platform.startswith("linux")
+_LINUX = numbered_as_asm_generic()
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33  # beyond net.core.rmem_max, for a service that may
 # Classic BPF (linux/filter.h): load the IPv4 header's source address; compare; return.

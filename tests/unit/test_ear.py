@@ -1,0 +1,56 @@
+"""Socket options that Python has no names for are set only where their numbers mean what they do on Linux."""
+
+import asyncio
+import socket
+
+import pytest
+from ringkey.gatekeeper import ear
+
+FILTER, FORCED = 26, 33  # SO_ATTACH_FILTER, SO_RCVBUFFORCE in asm-generic/socket.h
+
+
+class Noted(socket.socket):
+    """A socket that notes the options set on it."""
+
+    __slots__ = ("options",)
+
+    def setsockopt(self, level, name, value):
+        self.options.append((level, name))
+        if name not in (FILTER, FORCED):  # which may be something else here
+            super().setsockopt(level, name, value)
+
+
+@pytest.mark.parametrize(
+    ("domain", "protocol", "known"),
+    [
+        (39, 38, True),  # Linux, asm-generic
+        (0x1029, 0x1028, False),  # Linux on MIPS, SPARC, PA-RISC
+        (0x1019, 0x1016, False),  # FreeBSD
+        (None, None, False),  # macOS
+    ],
+)
+def test_the_numbering_is_known_by_two_options_that_python_names(monkeypatch, domain, protocol, known):
+    for name, value in (("SO_DOMAIN", domain), ("SO_PROTOCOL", protocol)):
+        if value is None:
+            monkeypatch.delattr(socket, name, raising=False)
+        else:
+            monkeypatch.setattr(socket, name, value, raising=False)
+    assert ear.numbered_as_asm_generic() is known
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_option_is_set_by_its_number_where_the_numbering_is_not_known(monkeypatch, known):
+    async def main():
+        sock = Noted(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.options = []
+        sock.bind(("127.0.0.1", 0))
+        one = ear.Ear(sock, lambda *_: None, lambda: None)
+        one.ignore("127.0.0.9", 60)
+        await asyncio.sleep(0)  # the filter comes with the loop's next round
+        one.close()
+        named = {(socket.SOL_SOCKET, socket.SO_RCVBUF)}
+        numbered = {(socket.SOL_SOCKET, FILTER), (socket.SOL_SOCKET, FORCED)}
+        assert set(sock.options) == (named | numbered if known else named)
+
+    monkeypatch.setattr(ear, "_LINUX", known)
+    asyncio.run(main())
