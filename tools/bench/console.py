@@ -31,9 +31,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from harness import sites
-from ringkey.site import runtime
 
 from bench import gatekeeper as gatekeepers
+from bench import servers
 from bench.load import BenchError
 
 EXTENSIONS, PHONES, STREAMS = 10_000, 5000, 50
@@ -45,7 +45,6 @@ SESSIONS = 10  # of one person
 # As ringkey-console.service has it: whoever looks at lists shall not slow who registers.
 NICE = 10
 _PASSWORD = "a bench of ten thousand extensions"  # noqa: S105 - of a site that lives as long as the bench
-_STARTING = 60.0  # s
 # ms between two fetches of one page, as static/live.js has it, and how many times the last one took.
 _LEAST, _TIMES = 2.0, 20
 
@@ -130,26 +129,8 @@ def _more(site: Path, keep: Path, count: int) -> None:
 @contextmanager
 def console(site: Path, scratch: Path) -> Iterator[int]:
     """Run the site's console as its unit does; gives its port."""
-    said = scratch / "console.log"
-    with said.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *("nice", "-n", str(NICE), sys.executable, "-m", "ringkey", "--site", str(site)),
-                *("--log-format", "json", "console", "serve"),
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        end = time.monotonic() + _STARTING
-        while b'"ready"' not in said.read_bytes():
-            if process.poll() is not None or time.monotonic() > end:
-                raise BenchError(f"the console does not start\n{said.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield runtime.ports(site / "run", "console")["console"]
-    finally:
-        process.terminate()
-        process.wait(30)
+    with servers.service(site, scratch, "console", before=("nice", "-n", str(NICE))) as server:
+        yield server.ports["console"]
 
 
 class Client:

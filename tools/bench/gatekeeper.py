@@ -17,7 +17,6 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -41,7 +40,6 @@ WINDOW = 128
 # Registrations of one measured run: enough for a p99, and no more than a size has endpoints.
 RUN = 10_000
 SHARE, FLAT, MEMORY = 0.5, 0.10, 1536
-_STARTING = 60.0  # s; on a busy machine an import of 100,000 extensions is still being checkpointed
 
 
 def main() -> int:
@@ -143,26 +141,8 @@ LOG_LINES = 10
 @contextmanager
 def gatekeeper(site: Path, scratch: Path) -> Iterator[int]:
     """Run the site's gatekeeper as a site would; gives its process id."""
-    said = scratch / "gatekeeper.log"
-    with said.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "ringkey", "--site", str(site)),
-                *("--log-format", "json", "gatekeeper", "serve"),
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        end = time.monotonic() + _STARTING
-        while not runtime.ports(site / "run", "gatekeeper") or b"key_server_ready" not in said.read_bytes():
-            if process.poll() is not None or time.monotonic() > end:
-                raise BenchError(f"the gatekeeper does not start\n{said.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(30)
+    with servers.service(site, scratch, "gatekeeper", event="key_server_ready") as server:
+        yield server.pid
 
 
 class Ours:

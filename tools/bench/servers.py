@@ -1,11 +1,14 @@
-"""The two servers of bench/keyserver.py, each one worker on core 0, with the same certificate and suites."""
+"""The servers that benchmarks measure: ringkey's services, and nginx.
+
+Those of bench/keyserver.py are each one worker on core 0, with the same certificate and suites.
+"""
 
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,9 @@ from ringkey.site import runtime
 
 from bench.load import BenchError, find
 
-STARTING = 60.0  # s; on a machine that is busy with something else
+# s; on a machine that is busy with something else, or that still checkpoints 100,000 imported extensions
+STARTING = 60.0
+_STOPPING = 30.0  # s
 _CORE = ["taskset", "-c", "0"]
 _NGINX = """\
 worker_processes 1;
@@ -49,23 +54,31 @@ class Server:
 
 
 @contextmanager
+def service(
+    site: Path, scratch: Path, name: str, *, event: str = "ready", before: Sequence[str] = ()
+) -> Iterator[Server]:
+    """Run the `name` of `site` (keyserver, gatekeeper, console) as a site would; given once it says `event`.
+
+    before: a program that sets something and then becomes the service, with its arguments.  The log is
+    in `scratch`.  Raises BenchError, with the end of the log, where the service does not start.
+    """
+    command = [*before, sys.executable, "-m", "ringkey", "--site", str(site)]
+    command += ["--log-format", "json", name, "serve"]
+    said = scratch / f"{name}.log"
+    word = f'"event": "{event}"'.encode()
+    run = site / "run"
+    with said.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    with _stopped(process):
+        _wait(process, lambda: bool(runtime.ports(run, name)) and word in said.read_bytes(), said)
+        yield Server(process.pid, runtime.ports(run, name))
+
+
+@contextmanager
 def key_server(site: Path, scratch: Path) -> Iterator[Server]:
     """Run the key server of `site` as a site would: issuing, counting and logging for real."""
-    with (scratch / "keyserver.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(*_CORE, sys.executable, "-m", "ringkey", "--site", str(site)),
-                *("--log-format", "json", "keyserver", "serve"),
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait(process, lambda: bool(runtime.ports(site / "run", "keyserver")), scratch / "keyserver.log")
-        yield Server(process.pid, runtime.ports(site / "run", "keyserver"))
-    finally:
-        process.terminate()
-        process.wait(20)
+    with service(site, scratch, "keyserver", before=_CORE) as server:
+        yield server
 
 
 @contextmanager
@@ -85,13 +98,20 @@ def nginx(site: Path, scratch: Path, content: bytes) -> Iterator[Server]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    try:
+    with _stopped(process):
         _wait(process, lambda: _listens(port), scratch / "error.log")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         yield Server(int(children[0]), {"files": port})
+
+
+@contextmanager
+def _stopped(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Stop it whatever happens."""
+    try:
+        yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(_STOPPING)
 
 
 def _listens(port: int) -> bool:
