@@ -89,6 +89,13 @@ def held_in(one):
     return {held.ext: kept.pack(held, one.state._shift) for held in one.registrar.held()}
 
 
+def pack_answer(source, request, answer, when):
+    """Return an answer as versions before 0004 packed it."""
+    host = source[0].encode()
+    lengths = bytes((len(host),)) + len(request).to_bytes(2, "big")
+    return lengths + source[1].to_bytes(2, "big") + when.to_bytes(8, "big") + host + request + answer
+
+
 def on_disk(path, key=KEY):
     """Return what whoever reads the file now finds there, as after a kill at this moment."""
     with tempfile.TemporaryDirectory() as scratch:

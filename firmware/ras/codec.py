@@ -17,6 +17,10 @@ class Codec:
         """Return the message; raises RemoteProtocolError as `decode_message` does."""
         return decode_message(octets)
 
+    def remembered(self, source: "tuple[str, int]", octets: bytes):
+        """Return what the answer to a request is remembered by: a key that no other one has."""
+        return source, octets
+
     def verified(self, message: Message) -> None:
         """Hear that a request has proved its key: more of its kind will come."""
 

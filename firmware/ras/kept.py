@@ -28,15 +28,12 @@ def watch(registrar) -> None:
 
 
 def exchanges(registrar, now: int) -> list:
-    """Return and forget the requests that were verified: [(kind, Re, source, request, answer)].
+    """Return and forget the requests that were verified: [(kind, Re, key, answer)].
 
-    Re is None where a counter of the registration takes its place; answer is None where there is none
-    to give again.
+    key: what the codec remembers the request by.  Re is None where a counter of the registration takes its
+    place; answer is None where there is none to give again.
     """
-    found = [
-        (kind, re, source, octets, registrar._answers.get((source, octets), now) or None)
-        for kind, re, source, octets in registrar.news
-    ]
+    found = [(kind, re, key, registrar._answers.get(key, now) or None) for kind, re, key in registrar.news]
     registrar.news.clear()
     return found
 
@@ -48,7 +45,7 @@ def nonces(registrar) -> list:
 
 def answered(registrar) -> list:
     """Return the answers that may be asked for again, oldest first, as `put_back` takes them."""
-    return [(key[0], key[1], answer, when) for when, key, answer in registrar._answers.timed()]
+    return [(key, answer, when) for when, key, answer in registrar._answers.timed()]
 
 
 def counted(registrar) -> bool:
@@ -85,16 +82,16 @@ def all_failures(registrar) -> dict:
 def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed: list) -> None:
     """Put back what was kept, into a registrar that has heard nothing yet.
 
-    nonces: (kind, Re), oldest first; answered: (source, request, answer, when), oldest first, when in
-    the core's time; failed: ((table, key), (failures, last, until)).
+    nonces: (kind, Re), oldest first; answered: (key, answer, when), oldest first, when in the
+    core's time; failed: ((table, key), (failures, last, until)).
     """
     for one in held:
         registrar._registrations.put_back(one)
         registrar.remember(one, 0)
     for kind, re in nonces:
         registrar._nonces[kind].put(re, re, 0)
-    for source, request, answer, when in answered:
-        registrar._answers.put((source, request), answer, when)
+    for key, answer, when in answered:
+        registrar._answers.put(key, answer, when)
     tables = registrar.attempts.tables()
     for (name, key), entry in failed:
         if name in tables:

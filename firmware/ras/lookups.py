@@ -34,13 +34,16 @@ class Lookup:
 
 
 class Asked:
-    """A GRQ or RRQ, with its elements `found`; phone: it has proven its PIN before."""
+    """A GRQ or RRQ, with its elements `found`; key: what its answer is remembered by; phone: it has proven
+    its PIN before.
+    """
 
-    __slots__ = ("ext", "found", "message", "phone", "source", "suite")
+    __slots__ = ("ext", "found", "key", "message", "phone", "source", "suite")
 
-    def __init__(self, message: Message, source, ext: str, found: dict, suite: Suite) -> None:
+    def __init__(self, message: Message, source, key, ext: str, found: dict, suite: Suite) -> None:
         self.message = message
         self.source = source
+        self.key = key
         self.ext = ext
         self.found = found
         self.suite = suite
@@ -52,16 +55,16 @@ class Pending:
 
     def __init__(self) -> None:
         self._waiting = {}
-        self._octets = set()  # (source, octets) of each
+        self._keys = set()  # of each
         self._strangers = 0
         self._ticket = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def holds(self, source, octets: bytes) -> bool:
+    def holds(self, key) -> bool:
         """Tell whether the same octets of the same source wait already."""
-        return (source, octets) in self._octets
+        return key in self._keys
 
     def add(self, asked: Asked) -> "int | None":
         """Return the ticket, or None where there is no room."""
@@ -69,7 +72,7 @@ class Pending:
             return None
         self._ticket += 1
         self._waiting[self._ticket] = asked
-        self._octets.add((asked.source, asked.message.octets))
+        self._keys.add(asked.key)
         self._strangers += not asked.phone
         return self._ticket
 
@@ -77,6 +80,6 @@ class Pending:
         """Return and forget what waits with this ticket, if it still does."""
         asked = self._waiting.pop(ticket, None)
         if asked is not None:
-            self._octets.remove((asked.source, asked.message.octets))
+            self._keys.remove(asked.key)
             self._strangers -= not asked.phone
         return asked

@@ -59,7 +59,7 @@ class Registrar:
         self._codec = codec if codec is not None else Codec()
         self._random = random
         self.rg_key = random(32)
-        self.news = None  # a list of (kind, Re, source, octets), where somebody keeps them (kept.py)
+        self.news = None  # a list of (kind, Re, key), where somebody keeps them (kept.py)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
         self._refusals = Recent(MAX_REFUSALS, RETRANSMISSION)
         self._nonces = {GRQ: Recent(MAX_NONCES, None), RRQ: Recent(MAX_NONCES, None)}
@@ -162,7 +162,7 @@ class Registrar:
         if len(data) > MAX_MESSAGE:
             self._drop(source, data, "over %d octets" % MAX_MESSAGE, now)
             return
-        key = (source, data)
+        key = self._codec.remembered(source, data)
         answer = self._answers.get(key, now)
         if answer is None:
             answer = self._refusals.get(key, now)
@@ -170,21 +170,21 @@ class Registrar:
             if answer:  # else silence was the answer
                 self._out.append((answer, source))
             return
-        self._take(data, source, now)
+        self._take(data, source, now, key)
 
-    def _take(self, data: bytes, source: "tuple[str, int]", now: int) -> None:
-        """Take one that is to be looked at, and did not come before."""
+    def _take(self, data: bytes, source: "tuple[str, int]", now: int, key) -> None:
+        """Take one that did not come before; key: what its answer is remembered by."""
         try:
             message = self._codec.decode(data)
             kind = message.kind
             if kind in (GRQ, RRQ) and self._codec.is_plain(message):
                 self._refuse_plain(message, source, now)
             elif kind == GRQ or (kind == RRQ and not self._codec.brief(message).get("keepAlive")):
-                self._log_in(message, source, now)
+                self._log_in(message, source, now, key)
             elif kind in (RRQ, URQ):
-                self._answer(message, source, self._registrations.receive(message, source, now), now)
+                self._answer(key, source, self._registrations.receive(message, source, now), now)
                 if self.news is not None:
-                    self.news.append((kind, None, source, message.octets))
+                    self.news.append((kind, None, key))
             elif kind == UCF:
                 self._registrations.released(message)
             elif "requestSeqNum" in message.value and message.kind not in _ANSWERS:
@@ -203,7 +203,7 @@ class Registrar:
 
     # -- GRQ and RRQ
 
-    def _log_in(self, message: Message, source: "tuple[str, int]", now: int) -> None:
+    def _log_in(self, message: Message, source: "tuple[str, int]", now: int, key) -> None:
         codec, kind = self._codec, message.kind
         found = codec.elements(message)
         suite = codec.suite_of(message)
@@ -211,9 +211,9 @@ class Registrar:
             raise RemoteProtocolError("%s: not signed" % kind)
         ext = codec.extension(message)
         g = found[profile.G]
-        asked = Asked(message, source, ext, found, suite)
+        asked = Asked(message, source, key, ext, found, suite)
         self._admit(asked, now)
-        if len(self._pending) and self._pending.holds(source, message.octets):
+        if len(self._pending) and self._pending.holds(key):
             return  # a retransmission overtook the look-up
         if kind == GRQ:
             self._events.append(("request", source, ext))
@@ -306,7 +306,7 @@ class Registrar:
         re = self._nonces[GRQ].get(found[profile.RE], now) or found[profile.RE]
         self._nonces[message.kind].put(re, re, now)
         if self.news is not None:
-            self.news.append((message.kind, found[profile.RE], asked.source, message.octets))
+            self.news.append((message.kind, found[profile.RE], asked.key))
         if pin_proven:
             self.attempts.succeeded(asked.source, asked.ext, found[profile.G], now)
             self.settings.noise.proven(asked.source, now)
@@ -331,7 +331,7 @@ class Registrar:
             self.settings.others,
             lambda others: self._codec.gatekeeper_confirm(number, ras, others, elements, asked.suite, ka),
         )
-        self._answer(asked.message, asked.source, octets, now)
+        self._answer(asked.key, asked.source, octets, now)
         self._events.append(("confirmed", asked.source, asked.ext))
 
     def _register(self, asked: Asked, ka: bytes, lookup: Lookup, now: int) -> None:
@@ -373,7 +373,7 @@ class Registrar:
         if old is not None:
             self._registrations.replace(old, found[profile.G], asked.source, now)
         self._registrations.add(held, life, now)
-        self._answer(asked.message, asked.source, octets, now)
+        self._answer(asked.key, asked.source, octets, now)
         self._events.append(("registered", held, old))
 
     # -- refusals and failures
@@ -390,7 +390,7 @@ class Registrar:
             answer = refusals.registration_reject(message, asked.found, asked.suite, code, ka)
         if lookup.kg is None and ka is None and not self.settings.noise.unsigned(asked.source, now):
             raise RemoteProtocolError("%s: refused, and too often lately to say so" % message.kind)
-        self._refusals.put((asked.source, message.octets), answer, now)
+        self._refusals.put(asked.key, answer, now)
         self._out.append((answer, asked.source))
         self._events.append(("refused", asked.source, asked.ext, code))
 
@@ -416,7 +416,7 @@ class Registrar:
         """Count a failure whose answer is silence."""
         self._count_failure(asked, compared, now)
         # Its retransmissions are the same failure, not further ones.
-        self._refusals.put((asked.source, asked.message.octets), b"", now)
+        self._refusals.put(asked.key, b"", now)
 
     # Rg is a keyed function of the exchange, so nothing is kept between GCF and RRQ.
 
@@ -435,9 +435,9 @@ class Registrar:
             rg, self._rg_for(source, ext, g, re, span - 1)
         )
 
-    def _answer(self, message: Message, source: "tuple[str, int]", octets: bytes, now: int) -> None:
+    def _answer(self, key, source: "tuple[str, int]", octets: bytes, now: int) -> None:
         """Send what only a phone gets, and keep it for the retransmission."""
-        self._answers.put((source, message.octets), octets, now)
+        self._answers.put(key, octets, now)
         self._out.append((octets, source))
 
 

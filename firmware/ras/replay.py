@@ -18,8 +18,10 @@ class Recent:
         self._limit = limit
         self._span = span
         self._entries = {}
-        # Keys, oldest first: MicroPython's dict has no order.  Where times count, (time, key) of each.
+        # Keys, oldest first: MicroPython's dict has no order.  Where times count, the time of each beside it:
+        # a tuple of both would take 64 octets more.
         self._order = deque((), limit)
+        self._times = None if span is None else deque((), limit)
         self._due = _NEVER  # when the oldest is `span` old
 
     def __len__(self) -> int:
@@ -27,11 +29,11 @@ class Recent:
 
     def keys(self) -> list:
         """Return the keys there are, oldest first."""
-        return list(self._order) if self._span is None else [key for _, key in self._order]
+        return list(self._order)
 
     def timed(self) -> list:
         """Return (time, key, value) of the entries there are, oldest first; of those that have a span."""
-        return [(when, key, self._entries[key]) for when, key in self._order]
+        return [(when, key, self._entries[key]) for when, key in zip(self._times, self._order)]
 
     def get(self, key, now: int):
         """Return the value that `key` has now, or None."""
@@ -47,22 +49,20 @@ class Recent:
         if key not in entries:
             if len(entries) >= self._limit:
                 self._drop()
-            if self._span is None:
-                self._order.append(key)
-            else:
-                self._order.append((now, key))
+            self._order.append(key)
+            if self._times is not None:
+                self._times.append(now)
                 if not entries:
                     self._due = now + self._span
         entries[key] = value
 
     def _drop(self) -> None:
         """Let the oldest go."""
-        oldest = self._order.popleft()
-        if self._span is None:
-            del self._entries[oldest]
-        else:
-            del self._entries[oldest[1]]
-            self._due = self._order[0][0] + self._span if self._order else _NEVER
+        del self._entries[self._order.popleft()]
+        times = self._times
+        if times is not None:
+            times.popleft()
+            self._due = times[0] + self._span if times else _NEVER
 
     def _age(self, now: int) -> None:
         while now >= self._due:

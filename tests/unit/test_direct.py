@@ -84,15 +84,17 @@ class Twin:
             },
             "phones": table(one.settings.noise._phones),
             "ignored": one.ignored,
-            "pending": (len(one._pending), sorted(one._pending._octets)),
+            "pending": (len(one._pending), sorted(one._pending._keys)),
             "looked up": self.asked,
         }
 
 
 def table(recent):
-    return list(recent._order), {
-        key: list(v) if isinstance(v, list) else v for key, v in recent._entries.items()
-    }
+    return (
+        recent._times and list(recent._times),
+        list(recent._order),
+        {key: list(v) if isinstance(v, list) else v for key, v in recent._entries.items()},
+    )
 
 
 def seen(what):

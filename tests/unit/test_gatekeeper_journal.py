@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ras import kept
 from ras.message import GRQ, RRQ
-from ringkey.gatekeeper.state import journal, rows, store, sweep, ticks
+from ringkey.gatekeeper.digests import of_request
+from ringkey.gatekeeper.state import journal, store, sweep, ticks
 from ringkey.gatekeeper.state.store import Batch, Store
 from ringkey.gatekeeper.state.ticks import Moment
-from state_run import FOUND, KEY, NAME, SOURCE, held_in, on_disk, registration, run
+from state_run import FOUND, KEY, NAME, SOURCE, held_in, on_disk, pack_answer, registration, run
 
 NOW = Moment(5, 4, 3, "start")
 
@@ -164,7 +165,7 @@ def test_under_churn_the_journal_stays_short_and_says_all_there_is(small, tmp_pa
                     one.add(registration(ext, f"{chance.randrange(1 << 64):016x}"))
                 re = chance.randbytes(16)
                 registrar._nonces[GRQ].put(re, re, 0)
-                registrar.news.append((GRQ, re, SOURCE, b"request"))
+                registrar.news.append((GRQ, re, b"request"))
             await one.kept()
             _, octets, first = journal_of(path)
             longest = max(longest, octets)
@@ -222,7 +223,7 @@ def old_form(path, state, held):
     packed = [
         (one.ext, seal(b"registration:" + one.ext.encode(), kept.pack(one, state._shift))) for one in held
     ]
-    answer = rows.pack_answer(SOURCE, b"request", b"answer", now.ticks)
+    answer = pack_answer(SOURCE, b"request", b"answer", now.ticks)
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '0002'")
         raw.execute("DROP TABLE journal")
@@ -260,7 +261,8 @@ def test_a_state_of_version_0002_goes_on_and_is_written_anew(tmp_path):
             assert held_in(third) == was
             assert third.had.found == {NAME: FOUND}
             assert kept.nonces(third.registrar) == [(GRQ, b"a" * 16), (RRQ, b"b" * 16)]
-            assert third.registrar._answers.get((SOURCE, b"request"), ticks.moment().mono) == b"answer"
+            key = of_request(SOURCE, b"request")
+            assert third.registrar._answers.get(key, ticks.moment().mono) == b"answer"
             with closing(sqlite3.connect(path)) as raw:
                 assert raw.execute("SELECT count(*) FROM registration").fetchone() == (0,)
                 assert raw.execute("SELECT count(*) FROM nonce").fetchone() == (0,)

@@ -13,6 +13,7 @@ from ras import kept
 from ras.keys import SHA1, SHA256, authentication_key
 from ras.throttle import MAX_SOURCES
 from ringkey.gatekeeper.answers import Found, Status
+from ringkey.gatekeeper.digests import of_request
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.errors import StateUnavailableError
 from ringkey.gatekeeper.state import keeper, rows, sealing, store, ticks
@@ -20,7 +21,20 @@ from ringkey.gatekeeper.state.migrations import HEAD
 from ringkey.gatekeeper.state.sealing import BrokenSealError, StateSealer
 from ringkey.gatekeeper.state.ticks import Moment
 from ringkey.gatekeeper.state.usable import usable
-from state_run import FOUND, KEY, KG, MINUTE, NAME, SOURCE, held_in, on_disk, registration, run, until
+from state_run import (
+    FOUND,
+    KEY,
+    KG,
+    MINUTE,
+    NAME,
+    SOURCE,
+    held_in,
+    on_disk,
+    pack_answer,
+    registration,
+    run,
+    until,
+)
 
 
 @pytest.fixture
@@ -46,8 +60,8 @@ def test_all_of_it_comes_back(path):
             first.state.keep_statuses({"https://a:1": status})
             first.registrar.settings.throttle.failed("192.0.2.7", ticks.moment().mono)
             first.registrar.settings.throttle.failed(("192.0.2", "1001"), ticks.moment().mono)
-            first.registrar._answers.put((SOURCE, b"request"), b"answer", ticks.moment().mono)
-            first.registrar.news.append(("GRQ", b"e" * 16, SOURCE, b"request"))
+            first.registrar._answers.put(of_request(SOURCE, b"request"), b"answer", ticks.moment().mono)
+            first.registrar.news.append(("GRQ", b"e" * 16, of_request(SOURCE, b"request")))
             await first.kept()
             was, rg = held_in(first), first.registrar.rg_key
         async with run(path) as second:
@@ -57,7 +71,10 @@ def test_all_of_it_comes_back(path):
             assert second.had.statuses == {"https://a:1": status}
             assert second.registrar.rg_key == rg
             assert kept.nonces(second.registrar) == [("GRQ", b"e" * 16)]
-            assert second.registrar._answers.get((SOURCE, b"request"), ticks.moment().mono) == b"answer"
+            assert (
+                second.registrar._answers.get(of_request(SOURCE, b"request"), ticks.moment().mono)
+                == b"answer"
+            )
             throttle = second.registrar.settings.throttle
             throttle.failed("192.0.2.7", ticks.moment().mono)
             assert throttle.ignores("192.0.2.7", ticks.moment().mono), "the second failure of two"
@@ -142,7 +159,7 @@ def test_what_a_version_before_0002_has_written_goes_on(path):
                 (
                     n % store.MAX_ANSWERS,
                     n,
-                    seal(b"answer:%d" % n, rows.pack_answer(SOURCE, request, b"answer", now.ticks)),
+                    seal(b"answer:%d" % n, pack_answer(SOURCE, request, b"answer", now.ticks)),
                 )
                 for n, request in old
             ]
@@ -161,7 +178,9 @@ def test_what_a_version_before_0002_has_written_goes_on(path):
                 assert later.left.broken == 0
                 found = later.registrar._answers
                 requests = [request for _, request in old]
-                assert [request for request in requests if found.get((SOURCE, request), 0)] == requests
+                assert [
+                    request for request in requests if found.get(of_request(SOURCE, request), 0)
+                ] == requests
                 await later.kept()
             with closing(sqlite3.connect(path)) as raw:
                 assert raw.execute("SELECT count(*) FROM registration").fetchone() == (0,), "written anew"
@@ -482,6 +501,40 @@ def test_names_of_keys(g, ext, cvm):
     assert rows.key_of(rows.key_name((g, ext, cvm))) == (g, ext, cvm)
 
 
+def test_answers_that_version_0003_has_written_are_given_again(path):
+    async def main():
+        async with run(path) as first:
+            await first.kept()
+            shift, seal = first.state._shift, first.state._store._sealer.seal
+        old = [pack_answer(SOURCE, name, b"to " + name, ticks.moment(shift).ticks) for name in (b"a", b"b")]
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute("UPDATE alembic_version SET version_num = '0003'")
+            raw.execute("INSERT INTO answer VALUES (0, 0, ?)", (seal(b"answers:0", store.join(old)),))
+        for _ in range(2):  # at the first start and, while they are of use, at the next
+            async with run(path) as later:
+                assert later.left.broken == 0
+                now, found = ticks.moment().mono, later.registrar._answers
+                given = [found.get(of_request(SOURCE, name), now) for name in (b"a", b"b")]
+                assert given == [b"to a", b"to b"]
+                later.registrar._answers.put(of_request(SOURCE, b"c"), b"to c", now)
+                later.registrar.news.append(("GRQ", b"e" * 16, of_request(SOURCE, b"c")))
+                await later.kept()
+        answers = [rows.unpack_reply(one)[1] for one in on_disk(path).answers]
+        assert set(answers) == {b"to a", b"to b", b"to c"}
+
+    asyncio.run(main())
+
+
+def test_what_an_answer_is_remembered_by_is_of_one_request_from_one_place():
+    places = [("192.0.2.1", 1), ("192.0.2.1", 11), ("192.0.2.11", 1), ("2001:db8::1", 1)]
+    found = {of_request(place, octets) for place in places for octets in (b"", b"1", b"1 1", b"request")}
+    assert len(found) == 16
+    flipped = {of_request(SOURCE, bytes((octet,)) + b"request") for octet in range(256)}
+    assert len(flipped) == 256
+    # It is in files: another one wants another version of the state.
+    assert of_request(SOURCE, b"request").hex() == "d0f6062683263854a6fd816946a00eac"
+
+
 def test_other_rows():
     for found in (FOUND, Found(bytes(16), SHA1, b"abc")):
         assert rows.unpack_found(rows.pack_found(found)) == found
@@ -490,8 +543,10 @@ def test_other_rows():
             rows.unpack_found(wrong)
     with pytest.raises(ValueError, match="no name"):
         rows.key_of(b"short")
-    answer = (("2001:db8::1", 65535), b"q" * 300, b"a", 1 << 40)
-    assert rows.unpack_answer(rows.pack_answer(*answer)) == answer
+    reply = (of_request(("2001:db8::1", 65535), b"q" * 300), b"a", 1 << 40)
+    assert rows.unpack_reply(rows.pack_reply(*reply)) == reply
+    before = pack_answer(("2001:db8::1", 65535), b"q" * 300, b"a", 1 << 40)
+    assert rows.unpack_reply(rows.reply_of(before)) == reply
     g = bytes(range(240, 256))
     for key in (
         ("stranger", "192.0.2.1"),

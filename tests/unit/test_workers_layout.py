@@ -80,7 +80,7 @@ def fill(registrar, state, _shard):
         registrar._registrations.put_back(held)
         state.event(("registered", held, None))
         state.keep_key((b"g" * 16, ext, CVM), Found(KG, SHA256, CVM))
-        registrar.news.append(("GRQ", ext.encode() * 4, held.source, b"request"))
+        registrar.news.append(("GRQ", ext.encode() * 4, ext.encode()))
     for _ in range(2):
         registrar.attempts.failed(("198.51.100.1", 5), "2001", b"h" * 16, True, now)
 

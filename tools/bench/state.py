@@ -20,6 +20,7 @@ from ras.message import GRQ, RRQ
 from ras.policy import Settings
 from ras.registrar import Registrar
 from ras.registrations import Held
+from ringkey.gatekeeper.digests import of_request
 from ringkey.gatekeeper.state import ticks
 from ringkey.gatekeeper.state.collector import Collector
 from ringkey.gatekeeper.state.keeper import FULL
@@ -65,8 +66,9 @@ class Bench:
         for kind in (GRQ, RRQ):
             request, answer, re = os.urandom(_REQUEST), os.urandom(_ANSWER), os.urandom(16)
             registrar._nonces[kind].put(re, re, now)
-            registrar._answers.put((source, request), answer, now)
-            news.append((kind, re, source, request))
+            key = of_request(source, request)
+            registrar._answers.put(key, answer, now)
+            news.append((kind, re, key))
         self._collector.event(("registered", held, old))
 
     def write(self, exts: list[str]) -> int:

@@ -15,6 +15,7 @@ from ras.keys import Suite
 from ras.message import GCF, RCF, UCF, Message, encode_message
 
 from ringkey.gatekeeper.addresses import Address
+from ringkey.gatekeeper.digests import of_request
 from ringkey.gatekeeper.shapes import LogIn, Shape, Shaped, Shapes
 
 # Templates kept: one for each kind of answer, suite, time to live that phones ask for, and address
@@ -40,6 +41,10 @@ class HostCodec(codec.Codec):
     def decode(self, octets: bytes) -> Message:
         """Return the message; raises RemoteProtocolError."""
         return self.shapes.decode(octets)
+
+    def remembered(self, source: Address, octets: bytes) -> bytes:
+        """Return a digest of both."""
+        return of_request(source, octets)
 
     def verified(self, message: Message) -> None:
         """Learn its shape."""

@@ -41,13 +41,13 @@ class Direct(Registrar):
         super().__init__(settings, random, codec)
         self._host_codec = codec
 
-    def _take(self, data: bytes, source: Address, now: int) -> None:
+    def _take(self, data: bytes, source: Address, now: int, key: bytes) -> None:
         read = self._host_codec.log_in(data)
-        if read is None or not self._direct(data, source, now, *read):
-            super()._take(data, source, now)
+        if read is None or not self._direct(data, source, now, key, *read):
+            super()._take(data, source, now, key)
 
-    def _direct(  # noqa: PLR0911 - each way out is one of the registrar's
-        self, data: bytes, source: Address, now: int, shape: Shape, log_in: LogIn
+    def _direct(  # noqa: PLR0911, PLR0917 - each way out is one of the registrar's
+        self, data: bytes, source: Address, now: int, key: bytes, shape: Shape, log_in: LogIn
     ) -> bool:
         """Answer a log-in that is in order; else return False, and nothing has changed."""
         ext, g, cvm, re, rg = log_in[:5]
@@ -55,7 +55,7 @@ class Direct(Registrar):
         own = attempts.own(source, ext, g, now)
         if suite is None or shape.icv is None or attempts.refused_as(own, source, ext, g, now) is not None:
             return False
-        if len(self._pending) and self._pending.holds(source, data):
+        if len(self._pending) and self._pending.holds(key):
             return False
         is_rrq = kind == RRQ
         if is_rrq and not self._rg_valid(rg, source, ext, g, re, now):
@@ -86,7 +86,7 @@ class Direct(Registrar):
             or len(found.kg) != suite.key
             or (old is None and held.are_full_for(ext))
         ):
-            self._go_on(data, source, now, found)
+            self._go_on(data, source, now, key, found)
             return True
         ka: bytes | None = found.ka
         if ka is None:
@@ -96,30 +96,31 @@ class Direct(Registrar):
         end = begin + length
         blank = data[:begin] + bytes(length) + data[end:]
         if not compare_digest(digest(ka, blank, suite.name)[:length], data[begin:end]):
-            self._go_on(data, source, now, found)
+            self._go_on(data, source, now, key, found)
             return True
         if is_rrq:
-            done = self._register_at_once(data, source, now, log_in, suite, found, ka, old, own)
+            done = self._register_at_once(len(data), source, now, key, log_in, suite, found, ka, old, own)
         else:
-            done = self._greet(data, source, now, log_in, suite, ka, phone, own)
+            done = self._greet(len(data), source, now, key, log_in, suite, ka, phone, own)
         if not done:
-            self._go_on(data, source, now, found)
+            self._go_on(data, source, now, key, found)
         return True
 
-    def _go_on(self, data: bytes, source: Address, now: int, found: Lookup | None) -> None:
+    def _go_on(self, data: bytes, source: Address, now: int, key: bytes, found: Lookup | None) -> None:
         """Let the registrar have a log-in whose key has been looked up."""
         at_once = self.at_once
         self.at_once = lambda *_: found
         try:
-            super()._take(data, source, now)
+            super()._take(data, source, now, key)
         finally:
             self.at_once = at_once
 
     def _greet(  # noqa: PLR0917 - what was found out so far
         self,
-        data: bytes,
+        octets: int,
         source: Address,
         now: int,
+        key: bytes,
         log_in: LogIn,
         suite: Suite,
         ka: bytes,
@@ -130,22 +131,23 @@ class Direct(Registrar):
         ext, g, cvm, re, _, number = log_in[:6]
         settings = self.settings
         place = settings.addresses(source[0])[0]
-        template = self._template(len(data), (GCF, place), (suite.name, 0, _GCF))
+        template = self._template(octets, (GCF, place), (suite.name, 0, _GCF))
         if template is None:
             return False
-        self._proven(GRQ, re, data, source, ext, g, own, now)
+        self._proven(GRQ, re, key, source, ext, g, own, now)
         rg = self._rg_for(source, ext, g, re, now // RG_SPAN)
         answer = template.fill(number, "", {profile.RE: re, profile.RG: rg}, ka)
-        self._answers.put((source, data), answer, now)
+        self._answers.put(key, answer, now)
         self._out.append((answer, source))
         self._events.append((GREETED, source, ext, g, suite.name, cvm, phone))
         return True
 
     def _register_at_once(  # noqa: PLR0917 - what was found out so far
         self,
-        data: bytes,
+        octets: int,
         source: Address,
         now: int,
+        key: bytes,
         log_in: LogIn,
         suite: Suite,
         found: Lookup,
@@ -162,11 +164,11 @@ class Direct(Registrar):
         life = min(life or most, most)
         place = settings.addresses(source[0])[1]
         names = _RENEW if cvm in registrations.outdated else _RCF
-        template = self._template(len(data), (RCF, place, life), (suite.name, 2 * _IDENTIFIER, names))
+        template = self._template(octets, (RCF, place, life), (suite.name, 2 * _IDENTIFIER, names))
         if template is None:
             return False
         re = self._nonces[GRQ].get(re, now) or re
-        self._proven(RRQ, re, data, source, ext, g, own, now)
+        self._proven(RRQ, re, key, source, ext, g, own, now)
         held = Held(self._random(_IDENTIFIER).hex(), ext, g, suite, source)
         sid = self._random(NONCE)
         held.sid = sid.hex()
@@ -180,7 +182,7 @@ class Direct(Registrar):
         if old is not None:
             registrations.replace_silently(old)
         registrations.add(held, life, now)
-        self._answers.put((source, data), answer, now)
+        self._answers.put(key, answer, now)
         self._out.append((answer, source))
         self._events.append((LOGGED_IN, held, old))
         return True
@@ -200,11 +202,11 @@ class Direct(Registrar):
             others = others[:-1]
 
     def _proven(  # noqa: PLR0917 - as above
-        self, kind: str, re: bytes, data: bytes, source: Address, ext: str, g: bytes, own: Any, now: int
+        self, kind: str, re: bytes, key: bytes, source: Address, ext: str, g: bytes, own: Any, now: int
     ) -> None:
         """Note that a request has proved the PIN."""
         self._nonces[kind].put(re, re, now)
         if self.news is not None:
-            self.news.append((kind, re, source, data))
+            self.news.append((kind, re, key))
         self.attempts.succeeded_as(own, source, ext, g, now)
         self.settings.noise.proven(source, now)

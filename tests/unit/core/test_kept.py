@@ -24,11 +24,11 @@ class Disk:
         kept.watch(gatekeeper.registrar)
 
     def write(self, now):
-        for kind, re, source, request, answer in kept.exchanges(self.gatekeeper.registrar, now):
+        for kind, re, key, answer in kept.exchanges(self.gatekeeper.registrar, now):
             if re is not None:
                 self.nonces.append((kind, re))
             if answer is not None:
-                self.answered.append((source, request, answer, now))
+                self.answered.append((key, answer, now))
         self.failed.update(kept.failures(self.gatekeeper.registrar))
         self.held = [kept.pack(held, 7) for held in self.gatekeeper.registrar.held()]
 

@@ -65,7 +65,7 @@ class Collector:
         registrar = self._registrar
         exchanges = kept.exchanges(self._registrar, now.mono)
         nonces = [(kind, re) for kind, re, *_ in exchanges if re is not None]
-        answered = [(*exchange[2:], now.mono) for exchange in exchanges if exchange[4] is not None]
+        answered = [(*exchange[2:], now.mono) for exchange in exchanges if exchange[3] is not None]
         begins = ends = False
         if whole:
             there = self._all_keys()
@@ -74,7 +74,7 @@ class Collector:
             self._keys = {rows.key_name(key): rows.pack_found(found) for key, found in there.found.items()}
             self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: registrar.rg_key}
             nonces = kept.nonces(registrar)
-            answered = [one for one in kept.answered(registrar)[-MAX_ANSWERS:] if one[2]]
+            answered = [one for one in kept.answered(registrar)[-MAX_ANSWERS:] if one[1]]
         else:
             begins, ends = self._tell_more(octets)
             if begins:
@@ -91,10 +91,7 @@ class Collector:
             },
             keys=self._keys,
             nonces=nonces,
-            answers=[
-                rows.pack_answer(source, request, answer, when + shift)
-                for source, request, answer, when in answered
-            ],
+            answers=[rows.pack_reply(key, answer, when + shift) for key, answer, when in answered],
             notes=self._notes,
         )
         if failures or whole:

@@ -70,8 +70,8 @@ def restore(loaded: Loaded, now: ticks.Moment, registrar: Registrar, usable: Usa
     gone |= {one.ext for one in held} - {one.ext for one in good}
     left.registrations, left.refused = len(good), len(held) - len(good)
     answered = [
-        (source, request, answer, when - shift)
-        for source, request, answer, when in map(rows.unpack_answer, loaded.answers)
+        (key, answer, when - shift)
+        for key, answer, when in map(rows.unpack_reply, loaded.answers)
         if now.ticks - when < RETRANSMISSION
     ]
     failed = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from ras.keys import CVM, NONCE, SUITES
 
-from ringkey.gatekeeper.addresses import Address
+from ringkey.gatekeeper import digests
 from ringkey.gatekeeper.answers import Found, Status, parse_status
 
 Key = tuple[bytes, str, bytes | None]  # g, EXT, CVm: see keys.py
@@ -60,20 +60,28 @@ def unpack_statuses(octets: bytes) -> dict[str, Status]:
     return {server: parse_status(json.dumps(status).encode()) for server, status in said.items()}
 
 
-def pack_answer(source: Address, request: bytes, answer: bytes, when: int) -> bytes:
-    """Return an answer that was given as octets; when: ticks."""
-    host = source[0].encode()
-    lengths = bytes((len(host),)) + len(request).to_bytes(2, "big")
-    return lengths + source[1].to_bytes(2, "big") + when.to_bytes(8, "big") + host + request + answer
+def pack_reply(key: bytes, answer: bytes, when: int) -> bytes:
+    """Return an answer that was given as octets; key: digests.of_request, when: ticks."""
+    return bytes((len(key),)) + when.to_bytes(8, "big") + key + answer
 
 
-def unpack_answer(octets: bytes) -> tuple[Address, bytes, bytes, int]:
-    """Return (source, request, answer, ticks)."""
+def unpack_reply(octets: bytes) -> tuple[bytes, bytes, int]:
+    """Return (key, answer, ticks)."""
+    end = 9 + octets[0]
+    return octets[9:end], octets[end:], int.from_bytes(octets[1:9], "big")
+
+
+def reply_of(octets: bytes) -> bytes:
+    """Return what `pack_reply` would have made of an answer that a version before 0004 has packed.
+
+    That had octets for the length of the host, 2 for that of the request and 2 for the port, 8 for the
+    ticks, and then host, request and answer.
+    """
     host_end = 13 + octets[0]
     request_end = host_end + int.from_bytes(octets[1:3], "big")
     source = (octets[13:host_end].decode(), int.from_bytes(octets[3:5], "big"))
-    when = int.from_bytes(octets[5:13], "big")
-    return source, octets[host_end:request_end], octets[request_end:], when
+    key = digests.of_request(source, octets[host_end:request_end])
+    return pack_reply(key, octets[request_end:], int.from_bytes(octets[5:13], "big"))
 
 
 def pack_failed(key: Any) -> str:

@@ -20,7 +20,7 @@ from ras import registrar
 
 from ringkey.database import Kind, open_engine, translated, writing
 from ringkey.gatekeeper.errors import StateBusyError, StateForeignError, StateUnavailableError
-from ringkey.gatekeeper.state import journal
+from ringkey.gatekeeper.state import journal, rows
 from ringkey.gatekeeper.state.migrations import HEAD
 from ringkey.gatekeeper.state.sealing import BrokenSealError, StateSealer
 from ringkey.gatekeeper.state.ticks import Moment
@@ -136,33 +136,29 @@ class Store:
         found = Loaded()
         with translated(KIND, self._path), self._opened().connect() as connection:
 
-            def rows(statement: str) -> Sequence[Any]:
+            def select(statement: str) -> Sequence[Any]:
                 return connection.exec_driver_sql(statement).all()
 
-            for name, sealed in rows("SELECT name, sealed FROM note"):
+            for name, sealed in select("SELECT name, sealed FROM note"):
                 self._open(found, _row("note", name), sealed, partial(found.notes.__setitem__, name))
             if _MOMENT in found.notes:
                 with suppress(ValueError):
                     found.moment = Moment.decode(found.notes.pop(_MOMENT))
-            for name, sealed in rows("SELECT identifier, sealed FROM registration"):
+            for name, sealed in select("SELECT identifier, sealed FROM registration"):
                 take = partial(found.registrations.__setitem__, name)
                 self._open(found, _row("registration", name), sealed, take)
-            found.nonces = [(kind, re) for kind, re in rows("SELECT kind, re FROM nonce ORDER BY n")]
+            found.nonces = [(kind, re) for kind, re in select("SELECT kind, re FROM nonce ORDER BY n")]
             found.older = bool(found.registrations or found.nonces)
             self._read(found, connection.exec_driver_sql("SELECT n, sealed FROM journal ORDER BY n"))
-            for name, sealed in rows("SELECT name, sealed FROM device_key ORDER BY rowid"):
+            for name, sealed in select("SELECT name, sealed FROM device_key ORDER BY rowid"):
                 self._open(found, _row("key", name), sealed, partial(found.keys.__setitem__, name))
-            for n, sealed in rows("SELECT n, sealed FROM answer ORDER BY n"):
-                self._answer = n + 1
-                try:
-                    together = split(self._sealer.open(_row("answers", str(n)), sealed))
-                except BrokenSealError:
-                    self._open(found, _row("answer", str(n)), sealed, found.answers.append)
-                else:
-                    self._answer = n + len(together)
-                    found.answers += together
+            for n, sealed in select("SELECT n, sealed FROM answer ORDER BY n"):
+                together = self._answers(n, sealed)
+                found.broken += together is None
+                self._answer = n + len(together or ("",))
+                found.answers += together or ()
             found.answers = found.answers[-MAX_ANSWERS:]
-            for key, failures, last, until in rows(
+            for key, failures, last, until in select(
                 "SELECT key, failures, last, until FROM failure ORDER BY rowid"
             ):
                 found.failures[key] = (failures, last, until)
@@ -172,14 +168,24 @@ class Store:
             found.registrations, found.answers, found.failures = {}, [], {}
         return found
 
-    def _read(self, found: Loaded, rows: Iterable[Any]) -> None:
+    def _answers(self, n: int, sealed: bytes) -> list[bytes] | None:
+        """Return the answers of a row, None where it does not open."""
+        for name in ("replies", "answers", "answer"):  # 0004 on, 0002, 0001 with one in each row
+            with suppress(BrokenSealError):
+                plain = self._sealer.open(_row(name, str(n)), sealed)
+                if name == "replies":
+                    return split(plain)
+                return [rows.reply_of(one) for one in (split(plain) if name == "answers" else [plain])]
+        return None
+
+    def _read(self, found: Loaded, records: Iterable[Any]) -> None:
         """Read the journal.
 
         A record that does not open, or is not there, may have said that a registration has ended: of
         those before it none is taken for what it says, and what was said after it counts.
         """
         wanted = None
-        for n, sealed in rows:
+        for n, sealed in records:
             if wanted is None:
                 self._oldest = n
             elif n != wanted:
@@ -220,7 +226,7 @@ class Store:
         failures = [(key, *entry) for key, entry in batch.failures.items()]
         # One seal and one row for all of them: none is wanted without the others.
         n, count = self._answer, len(batch.answers)
-        answers = [(n, n, seal(_row("answers", str(n)), join(batch.answers)))] if count else []
+        answers = [(n, n, seal(_row("replies", str(n)), join(batch.answers)))] if count else []
         swept = first if batch.begins else self._swept
         gone = swept if batch.ends else self._gone
         oldest = first if batch.whole else max(self._oldest, min(gone, self._oldest + _GONE_AT_ONCE))

@@ -192,10 +192,10 @@ class _Part:
     def answers(self, shift: int) -> Iterator[tuple[int, bytes]]:
         """Yield (ticks, octets) of the answers that may still be asked for again."""
         for octets in self._loaded.answers:
-            source, request, answer, when = rows.unpack_answer(octets)
+            key, answer, when = rows.unpack_reply(octets)
             if self._now + self._shift - when < RETRANSMISSION:
                 when += shift - self._shift
-                yield when, rows.pack_answer(source, request, answer, when)
+                yield when, rows.pack_reply(key, answer, when)
 
 
 def _newest_last(lists: list[list[Any]]) -> list[Any]:
