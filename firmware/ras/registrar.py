@@ -92,16 +92,24 @@ class Registrar:
 
     def psk(self, identity: str) -> "bytes | None":
         """Return Ks for a signalling channel's identity (SID in lower-case hex), or None."""
-        held = self._registrations.with_sid(identity)
+        held = self.with_sid(identity)
         return held.ks if held is not None else None
+
+    def with_sid(self, identity: str) -> "Held | None":
+        """Return the registration of a signalling channel's identity, or None."""
+        return self._registrations.with_sid(identity)
 
     def held(self) -> "list[Held]":
         """Return the registrations there are."""
         return self._registrations.all()
 
     def count(self) -> int:
-        """Return how many registrations there are."""
+        """Return how many registrations there are, those that are being ended from this side too."""
         return len(self._registrations)
+
+    def registered(self) -> int:
+        """Return how many there are without those."""
+        return self._registrations.registered()
 
     def registration(self, ext: str) -> "Held | None":
         """Return the registration of an extension, or None."""

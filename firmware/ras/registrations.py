@@ -169,6 +169,10 @@ class Registrations:
         """Return the registrations there are."""
         return list(self._by_ext.values())
 
+    def registered(self) -> int:
+        """Return how many there are, less those that are being ended from this side."""
+        return len(self._by_ext)
+
     def of(self, ext: str) -> "Held | None":
         """Return the registration of an extension, or None."""
         return self._by_ext.get(ext)

@@ -81,7 +81,6 @@ class GatekeeperService:
         self._news = News()
         self._began = time.monotonic()
         self._check_values: tuple[bytes, ...] = ()
-        self._ext_of: dict[str, str] = {}  # identity of a signalling channel -> EXT
 
     async def start(self) -> None:
         """Open everything; raises UserError, and then nothing is left running.
@@ -115,7 +114,6 @@ class GatekeeperService:
         if self._directory is not None:
             self._directory.close()
             self._directory = None
-        self._ext_of.clear()
         self.ports = {}
 
     def status(self) -> dict[str, Any]:
@@ -128,7 +126,7 @@ class GatekeeperService:
         except UserError as error:
             extensions = error.what
         return {
-            "registrations": len(self._ext_of),
+            "registrations": self._registrar.registered(),
             "channels": 0 if self._signalling is None else len(self._signalling),
             "extensions": extensions,
             "key_server": "ready" if self._keys.ready.is_set() else "does not answer",
@@ -249,7 +247,7 @@ class GatekeeperService:
 
     async def _listen(self) -> Signalling:
         config = self._config
-        signalling = Signalling(self._psk, self._ext_of.get, self._news.channel)
+        signalling = Signalling(self._psk, self._ext_of, self._news.channel)
         try:
             await signalling.start(config.listen, config.signalling_port)
         except OSError as error:
@@ -268,7 +266,6 @@ class GatekeeperService:
         state.put_back(
             registrar, lambda held: usable(held, directory, left.found), lambda: Keys(*keys.kept())
         )
-        self._ext_of.update((held.sid, held.ext) for held in registrar.held())
         self._new_status(keys.last_status)
 
     def _end_outdated(self, keys: KeyClient) -> None:
@@ -311,6 +308,11 @@ class GatekeeperService:
     def _psk(self, identity: str) -> bytes | None:
         return None if self._registrar is None else self._registrar.psk(identity)
 
+    def _ext_of(self, identity: str) -> str | None:
+        """Return the extension that a signalling channel is of, None once its registration has ended."""
+        held = None if self._registrar is None else self._registrar.with_sid(identity)
+        return None if held is None else held.ext
+
     def _event(self, event: tuple[Any, ...]) -> None:
         self._record.event(event, self._check_values)
         self._observed.event(event)
@@ -335,12 +337,10 @@ class GatekeeperService:
                 self._ended(event[1], event[2])
 
     def _registered(self, held: Held) -> None:
-        self._ext_of[held.sid] = held.ext
         if self._keys is not None:
             self._keys.prove(held.g, held.ext, held.cvm)
 
     def _ended(self, held: Held, reason: str) -> None:
-        self._ext_of.pop(held.sid, None)
         if self._signalling is not None:
             self._signalling.close(held.sid, f"registration ended: {reason}")
 

@@ -182,7 +182,7 @@ class WorkerService(GatekeeperService):
         self.commands: dict[str, Command] = {}
         self._names: list[str] = []  # of those that the control socket has
         self.codec = WorkerCodec(part.shard, part.shards, talk)
-        self._shared = Shared(self._tell_others, self.deaf, lambda: len(self._ext_of))
+        self._shared = Shared(self._tell_others, self.deaf, self._registered_here)
         self._strays: set[str] = set()
         self._problems: dict[str, Check] = {}
         self._doing: dict[int, asyncio.Task[None]] = {}
@@ -206,6 +206,9 @@ class WorkerService(GatekeeperService):
         """As a gatekeeper."""
         self._shared.close()
         await super().stop()
+
+    def _registered_here(self) -> int:
+        return 0 if self._registrar is None else self._registrar.registered()
 
     def deaf(self, host: str, seconds: float) -> None:
         """Have the kernel drop an address at the port."""
