@@ -77,12 +77,18 @@ class Noise:
         self._unsigned.failed(source[0], now)
         return True
 
-    def proven(self, source: "tuple[str, int]", now: int) -> None:
-        """Remember that a phone has proven its PIN from here."""
-        if self._phones.get(source, now) is None:
-            self._phones.put(source, True, now)
+    def proven(self, source: "tuple[str, int]", now: int) -> "tuple[str, int]":
+        """Remember that a phone has proven its PIN from here.
+
+        Return the source as it is remembered: who keeps that has no second object of each, some 160 octets.
+        """
+        known = self._phones.get(source, now)
+        if known is None:
+            known = source
+            self._phones.put(source, source, now)
         if self._phones.get(source[0], now) is None:
             self._phones.put(source[0], True, now)
+        return known
 
     def phones_at(self, host: str, now: int) -> bool:
         """Tell whether any phone has proven its PIN from this address."""

@@ -310,7 +310,8 @@ class Registrations:
             self._end(held, "leave", "logged out")
             return answer
         held.machine = held.machine.after("refresh")
-        held.source = source
+        if held.source != source:  # else it stays the object that others have too
+            held.source = source
         life = self.life(brief)
         held.expires = now + 1000 * life + _GRACE
         self.ask_to_fetch(held, elements)

@@ -134,7 +134,7 @@ class Direct(Registrar):
         template = self._template(octets, (GCF, place), (suite.name, 0, _GCF))
         if template is None:
             return False
-        self._proven(GRQ, re, key, source, ext, g, own, now)
+        source = self._proven(GRQ, re, key, source, ext, g, own, now)
         rg = self._rg_for(source, ext, g, re, now // RG_SPAN)
         answer = template.fill(number, "", {profile.RE: re, profile.RG: rg}, ka)
         self._answers.put(key, answer, now)
@@ -168,11 +168,13 @@ class Direct(Registrar):
         if template is None:
             return False
         re = self._nonces[GRQ].get(re, now) or re
-        self._proven(RRQ, re, key, source, ext, g, own, now)
+        source = self._proven(RRQ, re, key, source, ext, g, own, now)
+        if old is not None and old.g == g:
+            ext, g = old.ext, old.g  # the objects that tables have: not another one of each
         held = Held(self._random(_IDENTIFIER).hex(), ext, g, suite, source)
         sid = self._random(NONCE)
         held.sid = sid.hex()
-        held.cvm = cvm
+        held.cvm = self._check_value(cvm)
         held.software = software(product, version)
         held.ka = ka
         held.rg = rg
@@ -203,10 +205,11 @@ class Direct(Registrar):
 
     def _proven(  # noqa: PLR0917 - as above
         self, kind: str, re: bytes, key: bytes, source: Address, ext: str, g: bytes, own: Any, now: int
-    ) -> None:
-        """Note that a request has proved the PIN."""
+    ) -> Address:
+        """Note that a request has proved the PIN; return its source as others remember it."""
         self._nonces[kind].put(re, re, now)
         if self.news is not None:
             self.news.append((kind, re, key))
-        self.attempts.succeeded_as(own, source, ext, g, now)
-        self.settings.noise.proven(source, now)
+        known: Address = self.settings.noise.proven(source, now)
+        self.attempts.succeeded_as(own, known, ext, g, now)
+        return known

@@ -78,12 +78,13 @@ class SharedNoise(Noise):
             self._add(self._answers, source[0], 1)
         return allowed
 
-    def proven(self, source: tuple[str, int], now: int) -> None:
-        """Remember a phone; tell of those that are new."""
+    def proven(self, source: tuple[str, int], now: int) -> tuple[str, int]:
+        """Remember a phone; tell of those that are new.  Return the source as it is remembered."""
         if not self._phones.get(source, now):
             self._new_phones[source] = None
             self._changed()
-        super().proven(source, now)
+        known: tuple[str, int] = super().proven(source, now)
+        return known
 
     def sums(self) -> dict[str, list[Any]]:
         """Return and forget what is to be told, as `told` takes it."""
