@@ -160,6 +160,7 @@ class GatekeeperService:
         await self._open_control(Office(self, self._news, self._observed).commands())
         tls = self._tls()
         self._directory = Directory.open(config.directory, config.pin_key, PATIENCE)
+        self._directory.keep_few_pages()
         self._state = State(config.state, load_pin_key(config.pin_key, config.directory))
         await self._state.start()
         self._keys = KeyClient(
