@@ -7,7 +7,7 @@ counters of its own; and for a g that has not failed yet, which is heard once.
 """
 
 from ras.compat import const
-from ras.replay import Recent
+from ras.replay import Erasable
 from ras.throttle import Throttle, network_of
 
 # Failures at one extension, from anywhere, in multiples of a source's limit: nobody's fingers come
@@ -17,8 +17,8 @@ EVERYWHERE = const(10)
 # the key server has given out; 400 octets each.
 MAX_EXTENSIONS = const(8192)
 MAX_KEYS = const(8192)
-# Phones that have proven their PIN, with address and g: those of the largest site planned for, each
-# with an old key and a new one.
+# Phones that have proven their PIN, with address and g, and are not registered: of one that is, its
+# registration says so, however many there are.
 MAX_PROVEN = const(20000)
 
 
@@ -30,7 +30,28 @@ class Attempts:
         self._extensions = throttle.another(EVERYWHERE * throttle.limit, MAX_EXTENSIONS)
         self._keys = throttle.another(throttle.limit, MAX_KEYS)
         self._phones = throttle.another(throttle.limit, MAX_PROVEN)
-        self._proven = Recent(MAX_PROVEN, None)  # (host, EXT, g) -> the port it came from last
+        self._held_of = _nobody
+        self._proven = Erasable(MAX_PROVEN)  # (host, EXT, g) -> the port it came from last
+
+    # What is known of a registered phone is in its Held.
+
+    def look_at(self, held_of) -> None:
+        """Ask `held_of(ext)`, a Held or None, for what registered phones have proven."""
+        self._held_of = held_of
+
+    def registered(self, held) -> None:
+        """Hear that a phone has registered, and is to be found there."""
+        if len(self._proven):
+            self._proven.take((held.proven[0], held.ext, held.g))
+
+    def left(self, held) -> None:
+        """Hear that a registration has ended; its phone is still one that has proven its PIN."""
+        self._proven.put((held.proven[0], held.ext, held.g), held.proven[1], 0)
+
+    def _held(self, source, ext: str, g: bytes):
+        """Return the registration of the phone that has proven this there, or None."""
+        held = self._held_of(ext)
+        return held if held is not None and held.g == g and held.proven[0] == source[0] else None
 
     def tables(self) -> "dict[str, Throttle]":
         """Return the counters, by what they count by: to be kept (kept.py)."""
@@ -47,11 +68,11 @@ class Attempts:
         Its address and port where it has proven it from there last: a neighbour behind the same
         router is somebody else.  Its address where it has another port now, as after a power cut.
         """
-        key = (source[0], ext, g)
-        port = self._proven.get(key, now)
+        held = self._held(source, ext, g)
+        port = held.proven[1] if held is not None else self._proven.get((source[0], ext, g), now)
         if port is None:
             return None
-        return (source, ext, g) if port == source[1] else key
+        return (source if port == source[1] else source[0], ext, g)
 
     def proven(self, source: "tuple[str, int]", ext: str, g: bytes, now: int) -> bool:
         """Tell whether a phone has proven the PIN of `ext` with this g from this address."""
@@ -101,4 +122,12 @@ class Attempts:
         if own is not None:
             self._phones.succeeded(own, now)
         if own is None or own[0] != source:
-            self._proven.put((source[0], ext, g), source[1], now)
+            held = self._held(source, ext, g)
+            if held is not None:
+                held.proven = source
+            else:
+                self._proven.put((source[0], ext, g), source[1], now)
+
+
+def _nobody(__ext: str) -> None:
+    return None

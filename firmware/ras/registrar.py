@@ -70,7 +70,10 @@ class Registrar:
         self._servers = ()
         self._out = []
         self._events = []
-        self._registrations = Registrations(settings, random, self._out, self._events, self._codec)
+        self._registrations = Registrations(
+            settings, random, self._out, self._events, self._codec, self.attempts
+        )
+        self.attempts.look_at(self._registrations.of)
 
     # -- what the gatekeeper tells
 
@@ -136,7 +139,7 @@ class Registrar:
 
     def remember(self, held: Held, now: int) -> None:
         """Take a registration that is back after a restart for what it is: a phone, no stranger."""
-        held.source = self.settings.noise.proven(held.source, now)
+        held.source = held.proven = self.settings.noise.proven(held.source, now)
         self.attempts.succeeded(held.source, held.ext, held.g, now)
 
     # -- the face of all machines
@@ -389,7 +392,7 @@ class Registrar:
             ),
         )
         if old is not None:
-            self._registrations.replace(old, found[profile.G], asked.source, now)
+            self._registrations.replace(old, held, now)
         self._registrations.add(held, life, now)
         self._answer(asked.key, asked.source, octets, now)
         self._events.append(("registered", held, old))

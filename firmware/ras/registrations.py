@@ -92,7 +92,8 @@ def software(product: bytes, version: bytes) -> str:
 class Held:
     """A registration: identifier, ext, g, suite; sid in lower-case hex; source and
     signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from;
-    software: its own words for it; machine: its Life.
+    software: its own words for it; machine: its Life; proven: the source that has proven the PIN last,
+    None once another registration says that.
     """
 
     # There are up to a million of them.
@@ -107,6 +108,7 @@ class Held:
         "expires",
         "since",
         "machine",
+        "proven",
         "ka",
         "ks",
         "rg",
@@ -122,7 +124,7 @@ class Held:
         self.ext = ext
         self.g = g
         self.suite = suite
-        self.source = source
+        self.source = self.proven = source
         self.sid = ""
         self.cvm = b""
         self.expires = 0
@@ -140,15 +142,16 @@ class Held:
 class Registrations:
     """All of them.  out: list that datagrams (octets, address) are put into; events: list
     for ("refreshed", Held) and ("ended", Held, reason).  outdated: check values of Km that
-    are being replaced.  codec: as the registrar has.
+    are being replaced.  codec, attempts: as the registrar has.
     """
 
-    def __init__(self, settings, random, out: list, events: list, codec: Codec) -> None:
+    def __init__(self, settings, random, out: list, events: list, codec: Codec, attempts) -> None:
         self._settings = settings
         self._random = random
         self._out = out
         self._events = events
         self._codec = codec
+        self._attempts = attempts
         self.outdated = ()
         self._by_identifier = {}
         self._by_ext = {}
@@ -196,18 +199,26 @@ class Registrations:
         self._by_identifier[held.identifier] = held
         self._by_ext[held.ext] = held
         self._by_sid[held.sid] = held
+        self._attempts.registered(held)
         self._schedule(held.expires, held.identifier)
 
-    def replace(self, old: Held, g: bytes, source, now: int) -> None:
-        """End `old` since the endpoint with `g` at `source` has registered its extension."""
-        if old.g == g or old.source == source:  # the same phone anew: it has no use for a URQ
+    def replace(self, old: Held, new: Held, now: int) -> None:
+        """End `old` since the endpoint of `new` has registered its extension."""
+        if old.g == new.g or old.source == new.source:  # the same phone anew: it has no use for a URQ
+            self._inherit(old, new)
             self._end(old, "expire", "reregistered")
         else:
             self.release(old, "undefinedReason", now)
 
-    def replace_silently(self, old: Held) -> None:
+    def replace_silently(self, old: Held, new: Held) -> None:
         """End `old` since the same phone has registered anew; whoever calls tells of it."""
+        self._inherit(old, new)
         self._end(old, "expire", "")
+
+    def _inherit(self, old: Held, new: Held) -> None:
+        """Let `attempts` have no entry for what `new` is about to say."""
+        if old.g == new.g and old.proven[0] == new.proven[0]:
+            old.proven = None
 
     def life(self, value: dict) -> int:
         """Return the seconds to grant to an RRQ: what it asks for, within the site's limit."""
@@ -350,6 +361,8 @@ class Registrations:
         held.ks = b""
         if self._by_ext.get(held.ext) is held:
             del self._by_ext[held.ext]
+            if held.proven is not None:
+                self._attempts.left(held)
 
     def release(self, held: Held, reason: str, now: int) -> None:
         """End a registration from this side: a URQ with an UnregRequestReason goes out."""

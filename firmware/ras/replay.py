@@ -6,6 +6,7 @@ protocol.md section 5.  Bounded in number and in time; when full, the oldest goe
 from collections import deque
 
 _NEVER = 1 << 62  # ms
+_UNTIDY = 64  # places of an Erasable that may be nobody's, besides as many as there are entries
 
 
 class Recent:
@@ -67,3 +68,60 @@ class Recent:
     def _age(self, now: int) -> None:
         while now >= self._due:
             self._drop()
+
+
+class Erasable(Recent):
+    """A Recent without a span, whose entries can be taken out.
+
+    `_order` keeps the place of one that was taken out until there are more of those than of others, or it
+    is the oldest; so the order of the others is what it was.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, None)
+        self._stale = {}  # key -> how many of its places are nobody's: the oldest ones
+        self._gone = 0  # such places
+
+    def keys(self) -> list:
+        """Return the keys there are, oldest first."""
+        self._tidy()
+        return super().keys()
+
+    def put(self, key, value, now: int) -> None:
+        """Set the value of `key`; setting it again does not make it younger."""
+        if key not in self._entries and len(self._order) >= self._limit:
+            self._drop()
+        super().put(key, value, now)
+
+    def take(self, key) -> None:
+        """Take an entry out, if it is there."""
+        if self._entries.pop(key, None) is None:
+            return
+        self._stale[key] = self._stale.get(key, 0) + 1
+        self._gone += 1
+        if self._gone > len(self._entries) + _UNTIDY:
+            self._tidy()
+
+    def _drop(self) -> None:
+        oldest = self._order.popleft()
+        if not self._is_stale(oldest):
+            del self._entries[oldest]
+
+    def _is_stale(self, key) -> bool:
+        """Tell whether the oldest place of a key is nobody's, which then is gone."""
+        left = self._stale.get(key)
+        if left is None:
+            return False
+        self._gone -= 1
+        if left > 1:
+            self._stale[key] = left - 1
+        else:
+            del self._stale[key]
+        return True
+
+    def _tidy(self) -> None:
+        order = self._order
+        for _ in range(len(order) if self._gone else 0):
+            key = order.popleft()
+            if not self._is_stale(key):
+                order.append(key)

@@ -182,7 +182,7 @@ class Direct(Registrar):
         elements = {profile.RE: re, profile.RG: rg, profile.SID: sid, profile.REFRESH: b"\x01"}
         answer = template.fill(number, held.identifier, elements, ka)
         if old is not None:
-            registrations.replace_silently(old)
+            registrations.replace_silently(old, held)
         registrations.add(held, life, now)
         self._answers.put(key, answer, now)
         self._out.append((answer, source))

@@ -4,8 +4,10 @@ docs/gatekeeper-silence.md has the list.
 """
 
 from ras import answers, keys, lookups, message, profile
+from ras.attempts import Attempts
 from ras.lookups import Asked, Pending
 from ras.noise import Noise
+from ras.registrations import Held
 from ras.throttle import Throttle
 
 from exchange import MANY, Exchange, Issuing, patient, registered
@@ -150,6 +152,71 @@ def test_a_registration_that_is_back_after_a_restart_is_a_phones():
     phone.gatekeeper = again
     phone.now = 1000
     assert phone.deliver(phone.ask())
+
+
+def proven(gatekeeper, phone, address):
+    """Tell whether the phone would be known if it came from there."""
+    return gatekeeper.registrar.attempts.proven(address, EXT, phone.record.g, phone.now)
+
+
+def test_a_registered_phone_takes_no_entry_and_is_known_until_after_its_end():
+    elsewhere, neighbour = ("192.0.2.77", 4000), (PHONE[0], PHONE[1] + 1)
+    gatekeeper = patient(Issuing(Random(3)), Random(3))
+    attempts = gatekeeper.registrar.attempts
+    phone = Exchange(gatekeeper)
+    assert not proven(gatekeeper, phone, PHONE)
+    phone.take(phone.deliver(phone.ask()))
+    assert len(attempts._proven) == 1, "it has proven its PIN, and is not registered yet"
+    assert proven(gatekeeper, phone, PHONE)
+    phone.take(phone.deliver(phone.sent()))
+    held = gatekeeper.registrar.registration(EXT)
+    for _ in range(2):
+        assert len(attempts._proven) == 0
+        assert proven(gatekeeper, phone, PHONE)
+        assert attempts.own(PHONE, EXT, held.g, 0) == (PHONE, EXT, held.g)
+        assert attempts.own(neighbour, EXT, held.g, 0) == (PHONE[0], EXT, held.g), "another port, as ever"
+        assert not proven(gatekeeper, phone, elsewhere)
+        assert attempts.own(PHONE, EXT, bytes(16), 0) is None, "another key's phone"
+        # A keepAlive from elsewhere moves the registration; it is no log-in.
+        held.source = elsewhere
+    gatekeeper.registrar.end_registration(EXT, "undefinedReason", phone.now)
+    assert proven(gatekeeper, phone, PHONE)
+    assert not proven(gatekeeper, phone, elsewhere)
+    assert attempts.own(PHONE, EXT, held.g, 0) == (PHONE, EXT, held.g)
+    assert len(attempts._proven) == 1
+
+
+def test_a_phone_that_registers_from_another_place_is_known_at_both():
+    elsewhere = ("192.0.2.77", 4000)
+    gatekeeper = patient(Issuing(Random(3)), Random(3))
+    phone = registered(gatekeeper)
+    attempts = gatekeeper.registrar.attempts
+    again = Exchange(gatekeeper, address=elsewhere, keyfile=phone.record, seed=8)
+    again.take(again.deliver(again.ask()))
+    again.take(again.deliver(again.sent()))
+    held = gatekeeper.registrar.registration(EXT)
+    assert (held.source, held.g) == (elsewhere, phone.record.g)
+    assert proven(gatekeeper, phone, elsewhere)
+    assert proven(gatekeeper, phone, PHONE)
+    assert attempts._proven.keys() == [(PHONE[0], EXT, held.g)]
+
+
+def test_however_many_are_registered_each_is_known():
+    attempts = Attempts(Throttle())
+    there = {}
+    attempts.look_at(there.get)
+    for i in range(3000):
+        held = Held("", str(10000 + i), b"g" * 16, keys.SHA256, ("10.0.%d.%d" % (i >> 8, i & 255), i))
+        attempts.succeeded(held.source, held.ext, held.g, 0)
+        there[held.ext] = held
+        attempts.registered(held)
+    assert len(attempts._proven) == 0
+    assert all(attempts.proven(held.source, held.ext, held.g, 0) for held in there.values())
+    # Its own counter, whatever its neighbours do.
+    for _ in range(20):
+        attempts.failed(("10.0.0.5", 9), "10006", b"h" * 16, True, 0)
+    assert attempts.refused(("10.0.0.5", 9), "10006", b"h" * 16, 1) is not None
+    assert attempts.refused(("10.0.0.5", 5), "10005", b"g" * 16, 1) is None
 
 
 def test_long_noise_counts_more_than_short():

@@ -1,7 +1,9 @@
 """Replay memory and throttle (protocol.md section 5)."""
 
-from ras.replay import Recent
+from ras.replay import Erasable, Recent
 from ras.throttle import Throttle, network_of
+
+from support import Random
 
 
 def test_recent_forgets_by_age_and_by_number():
@@ -25,6 +27,43 @@ def test_recent_without_a_span_keeps_until_full():
     recent.put("b", 1, 1)
     recent.put("c", 1, 2)
     assert recent.get("a", 3) is None
+
+
+def test_what_is_taken_out_leaves_the_order_of_the_others():
+    random = Random(11)
+    table = Erasable(20)
+    there = []  # [key, value], oldest first
+    for n in range(4000):
+        key = random(1)[0] % 40
+        if random(1)[0] < 110:
+            table.take(key)
+            there = [one for one in there if one[0] != key]
+        else:
+            known = [one for one in there if one[0] == key]
+            if known:
+                known[0][1] = n
+            else:
+                there.append([key, n])
+            table.put(key, n, 0)
+            # One that was taken out may still have its place for a while, so that another goes early.
+            gone = [one for one in there if one[0] not in table._entries]
+            assert gone in ([], there[:1]), "the oldest"
+            there = there[len(gone) :]
+        assert [(one, table.get(one, 0)) for one, _ in there] == [(one, value) for one, value in there]
+        assert len(table) == len(there) <= 20
+        assert len(table._order) <= 20
+        if n % 100 == 0:
+            assert table.keys() == [one for one, _ in there]
+    full = Erasable(200)
+    for n in range(300):
+        full.put(n, n, 0)
+        if n < 100:
+            full.take(n)
+    assert full.keys() == list(range(100, 300)), "nobody goes for the sake of those that were taken out"
+    for n in range(1000, 9000):
+        full.put(n, n, 0)
+        full.take(n)
+    assert len(full._order) <= 2 * len(full) + 64
 
 
 def test_a_ban_doubles_up_to_its_longest():
