@@ -68,8 +68,13 @@ class Attempts:
         Its address and port where it has proven it from there last: a neighbour behind the same
         router is somebody else.  Its address where it has another port now, as after a power cut.
         """
-        held = self._held(source, ext, g)
-        port = held.proven[1] if held is not None else self._proven.get((source[0], ext, g), now)
+        # As `_held`, which would be one call more for each request.
+        held = self._held_of(ext)
+        if held is not None and held.g == g and held.proven[0] == source[0]:
+            if held.proven[1] == source[1]:
+                return (source, ext, g)
+            return (source[0], ext, g)
+        port = self._proven.get((source[0], ext, g), now)
         if port is None:
             return None
         return (source if port == source[1] else source[0], ext, g)

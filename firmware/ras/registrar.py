@@ -57,6 +57,7 @@ class Registrar:
         self.settings = settings
         self.at_once = _nothing_at_hand
         self._codec = codec if codec is not None else Codec()
+        self._remembered = self._codec.remembered
         self._random = random
         self.rg_key = random(32)
         self.news = None  # a list of (kind, Re, key), where somebody keeps them (kept.py)
@@ -73,7 +74,6 @@ class Registrar:
         self._registrations = Registrations(
             settings, random, self._out, self._events, self._codec, self.attempts
         )
-        self.attempts.look_at(self._registrations.of)
 
     # -- what the gatekeeper tells
 
@@ -173,7 +173,7 @@ class Registrar:
         if len(data) > MAX_MESSAGE:
             self._drop(source, data, "over %d octets" % MAX_MESSAGE, now)
             return
-        key = self._codec.remembered(source, data)
+        key = self._remembered(source, data)
         answer = self._answers.get(key, now)
         if answer is None:
             answer = self._refusals.get(key, now)

@@ -155,6 +155,7 @@ class Registrations:
         self.outdated = ()
         self._by_identifier = {}
         self._by_ext = {}
+        attempts.look_at(self._by_ext.get)
         self._by_sid = {}
         self._releases = {}  # requestSeqNum of our URQ -> _Release
         self._timers = []  # heap of (when, number that tells equals apart, what is due)

@@ -42,9 +42,7 @@ class HostCodec(codec.Codec):
         """Return the message; raises RemoteProtocolError."""
         return self.shapes.decode(octets)
 
-    def remembered(self, source: Address, octets: bytes) -> bytes:
-        """Return a digest of both."""
-        return of_request(source, octets)
+    remembered = staticmethod(of_request)
 
     def verified(self, message: Message) -> None:
         """Learn its shape."""

@@ -14,6 +14,5 @@ _OCTETS = 16
 
 def of_request(source: Address, octets: bytes) -> bytes:
     """Return the digest.  It is in files: one that is made in another way wants another form of state."""
-    host, port = source
     # A host has no space, so nothing that comes from elsewhere reads the same.
-    return blake2b(f"{host} {port} ".encode() + octets, digest_size=_OCTETS).digest()
+    return blake2b(b"%b %d %b" % (source[0].encode(), source[1], octets), digest_size=_OCTETS).digest()

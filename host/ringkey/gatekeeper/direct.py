@@ -169,12 +169,14 @@ class Direct(Registrar):
             return False
         re = self._nonces[GRQ].get(re, now) or re
         source = self._proven(RRQ, re, key, source, ext, g, own, now)
-        if old is not None and old.g == g:
-            ext, g = old.ext, old.g  # the objects that tables have: not another one of each
+        if old is not None and old.g == g and old.cvm == cvm:
+            ext, g, cvm = old.ext, old.g, old.cvm  # the objects that tables have: not another one of each
+        else:
+            cvm = self._check_value(cvm)
         held = Held(self._random(_IDENTIFIER).hex(), ext, g, suite, source)
         sid = self._random(NONCE)
         held.sid = sid.hex()
-        held.cvm = self._check_value(cvm)
+        held.cvm = cvm
         held.software = software(product, version)
         held.ka = ka
         held.rg = rg
