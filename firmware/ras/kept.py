@@ -39,8 +39,8 @@ def exchanges(registrar, now: int) -> list:
 
 
 def nonces(registrar) -> list:
-    """Return all (kind, Re) that are not to come again, oldest first of each kind."""
-    return [(kind, re) for kind, seen in registrar._nonces.items() for re in seen.keys()]
+    """Return all (kind, Re) that are not to come again, oldest Re first."""
+    return registrar._nonces.pairs()
 
 
 def answered(registrar) -> list:
@@ -89,7 +89,7 @@ def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed
         registrar._registrations.put_back(one)
         registrar.remember(one, 0)
     for kind, re in nonces:
-        registrar._nonces[kind].put(re, re, 0)
+        registrar._nonces.add(kind, re)
     for key, answer, when in answered:
         registrar._answers.put(key, answer, when)
     tables = registrar.attempts.tables()

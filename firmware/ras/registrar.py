@@ -28,14 +28,14 @@ from ras.message import GCF as _GCF
 from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
 from ras.policy import Settings
 from ras.registrations import Held, Registrations, software
-from ras.replay import Recent
+from ras.replay import Nonces, Recent
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
 # Answers to phones kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
 MAX_ANSWERS = const(10000)
 # Answers to strangers, who have none of the phones' room: silences and refusals.
 MAX_REFUSALS = const(2048)
-# Nonces of verified requests, of GRQ and of RRQ.  They can only come from who holds a Ka; at a
+# Nonces of verified GRQs and RRQs, one for both of an exchange.  They can only come from who holds a Ka; at a
 # log-in a minute from each of 1,000 phones this is over half an hour, and a GRQ that is replayed
 # after that wins a GCF it can do nothing with.  An RRQ is no good after its Rg's 32 s.
 MAX_NONCES = const(32768)
@@ -63,7 +63,7 @@ class Registrar:
         self.news = None  # a list of (kind, Re, key), where somebody keeps them (kept.py)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
         self._refusals = Recent(MAX_REFUSALS, RETRANSMISSION)
-        self._nonces = {GRQ: Recent(MAX_NONCES, None), RRQ: Recent(MAX_NONCES, None)}
+        self._nonces = Nonces(MAX_NONCES, (GRQ, RRQ))
         self.attempts = Attempts(settings.throttle)
         self.ignored = 0  # datagrams that were not decoded
         self._pending = Pending()
@@ -124,7 +124,7 @@ class Registrar:
             "registrations": len(self._registrations),
             "answers": len(self._answers),
             "refusals": len(self._refusals),
-            "nonces": sum([len(seen) for seen in self._nonces.values()]),
+            "nonces": len(self._nonces),
             "look_ups": len(self._pending),
             "throttle": sum([len(table) for table in self.attempts.tables().values()]),
         }
@@ -230,7 +230,7 @@ class Registrar:
             self._events.append(("request", source, ext))
         elif not self._rg_valid(found[profile.RG], source, ext, g, found[profile.RE], now):
             raise RemoteProtocolError("RRQ: Rg is not ours, or too old")
-        if self._nonces[kind].get(found[profile.RE], now) is not None:
+        if self._nonces.has(kind, found[profile.RE]):
             raise RemoteProtocolError("%s: replayed Re" % kind)
         if suite.name not in self.settings.suites:
             self._refuse(asked, profile.SUITE_REFUSED, Lookup(), now)
@@ -313,9 +313,7 @@ class Registrar:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
         self._codec.verified(message)
-        # The same octets are remembered of both requests, as one object.
-        re = self._nonces[GRQ].get(found[profile.RE], now) or found[profile.RE]
-        self._nonces[message.kind].put(re, re, now)
+        self._nonces.add(message.kind, found[profile.RE])
         if self.news is not None:
             self.news.append((message.kind, found[profile.RE], asked.key))
         if pin_proven:

@@ -114,7 +114,6 @@ class Held:
         "rg",
         "heard",
         "sent",
-        "reason",
         "release",
         "software",
     )
@@ -132,7 +131,7 @@ class Held:
         self.machine = _REGISTERED
         self.ka = self.ks = self.rg = b""
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
-        self.reason = self.software = ""
+        self.software = ""
         self.release = None  # the _Release that waits for its UCF
 
     def __repr__(self) -> str:

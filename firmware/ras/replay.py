@@ -125,3 +125,30 @@ class Erasable(Recent):
             key = order.popleft()
             if not self._is_stale(key):
                 order.append(key)
+
+
+class Nonces(Recent):
+    """Nonces, and of which of several requests each has come.
+
+    An exchange has one Re for its GRQ and its RRQ: one entry of one table, and one place in its order,
+    which is the first request's.
+    """
+
+    def __init__(self, limit: int, kinds: "tuple[str, ...]") -> None:
+        super().__init__(limit, None)
+        self._kinds = kinds
+        self.bits = {}  # kind -> the bit of `get` that it has
+        for i, kind in enumerate(kinds):
+            self.bits[kind] = 1 << i
+
+    def has(self, kind: str, nonce: bytes) -> bool:
+        """Tell whether such a request has come with this nonce."""
+        return bool(self._entries.get(nonce, 0) & self.bits[kind])
+
+    def add(self, kind: str, nonce: bytes) -> None:
+        """Remember that such a request has come with this nonce."""
+        self.put(nonce, self._entries.get(nonce, 0) | self.bits[kind], 0)
+
+    def pairs(self) -> list:
+        """Return all (kind, nonce), oldest nonce first."""
+        return [(kind, nonce) for nonce in self._order for kind in self._kinds if self.has(kind, nonce)]

@@ -74,7 +74,7 @@ class Twin:
             "lives": (held._later, held._spans, held._waiting, held._due, held._begun),
             "answers": table(one._answers),
             "refusals": table(one._refusals),
-            "nonces": {kind: table(seen) for kind, seen in one._nonces.items()},
+            "nonces": table(one._nonces),
             "news": one.news,
             "failed": kept.all_failures(one),
             "proven": table(one.attempts._proven),

@@ -164,7 +164,7 @@ def test_under_churn_the_journal_stays_short_and_says_all_there_is(small, tmp_pa
                         one.end(held)
                     one.add(registration(ext, f"{chance.randrange(1 << 64):016x}"))
                 re = chance.randbytes(16)
-                registrar._nonces[GRQ].put(re, re, 0)
+                registrar._nonces.add(GRQ, re)
                 registrar.news.append((GRQ, re, b"request"))
             await one.kept()
             _, octets, first = journal_of(path)

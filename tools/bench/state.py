@@ -65,7 +65,7 @@ class Bench:
         registrar._registrations.put_back(held)
         for kind in (GRQ, RRQ):
             request, answer, re = os.urandom(_REQUEST), os.urandom(_ANSWER), os.urandom(16)
-            registrar._nonces[kind].put(re, re, now)
+            registrar._nonces.add(kind, re)
             key = of_request(source, request)
             registrar._answers.put(key, answer, now)
             news.append((kind, re, key))

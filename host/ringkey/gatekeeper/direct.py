@@ -66,7 +66,7 @@ class Direct(Registrar):
             in_force |= compare_digest(cvm, one)
         if (
             not in_force
-            or self._nonces[kind].get(re, now) is not None
+            or self._nonces.has(kind, re)
             or suite.name not in self.settings.suites
             or (self._servers and g[:SERVER_ID] not in self._servers)
         ):
@@ -167,7 +167,6 @@ class Direct(Registrar):
         template = self._template(octets, (RCF, place, life), (suite.name, 2 * _IDENTIFIER, names))
         if template is None:
             return False
-        re = self._nonces[GRQ].get(re, now) or re
         source = self._proven(RRQ, re, key, source, ext, g, own, now)
         if old is not None and old.g == g and old.cvm == cvm:
             ext, g, cvm = old.ext, old.g, old.cvm  # the objects that tables have: not another one of each
@@ -209,7 +208,7 @@ class Direct(Registrar):
         self, kind: str, re: bytes, key: bytes, source: Address, ext: str, g: bytes, own: Any, now: int
     ) -> Address:
         """Note that a request has proved the PIN; return its source as others remember it."""
-        self._nonces[kind].put(re, re, now)
+        self._nonces.add(kind, re)
         if self.news is not None:
             self.news.append((kind, re, key))
         known: Address = self.settings.noise.proven(source, now)

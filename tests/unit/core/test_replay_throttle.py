@@ -1,6 +1,6 @@
 """Replay memory and throttle (protocol.md section 5)."""
 
-from ras.replay import Erasable, Recent
+from ras.replay import Erasable, Nonces, Recent
 from ras.throttle import Throttle, network_of
 
 from support import Random
@@ -64,6 +64,24 @@ def test_what_is_taken_out_leaves_the_order_of_the_others():
         full.put(n, n, 0)
         full.take(n)
     assert len(full._order) <= 2 * len(full) + 64
+
+
+def test_a_nonce_is_of_each_kind_of_request_by_itself():
+    seen = Nonces(3, ("GRQ", "RRQ"))
+    seen.add("GRQ", b"a")
+    assert seen.has("GRQ", b"a")
+    assert not seen.has("RRQ", b"a")
+    seen.add("RRQ", b"b")
+    assert seen.has("RRQ", b"b")
+    assert not seen.has("GRQ", b"b")
+    seen.add("RRQ", b"a")
+    seen.add("GRQ", b"c")
+    assert seen.pairs() == [("GRQ", b"a"), ("RRQ", b"a"), ("RRQ", b"b"), ("GRQ", b"c")]
+    seen.add("GRQ", b"d")
+    assert not seen.has("GRQ", b"a")
+    assert not seen.has("RRQ", b"a")
+    assert seen.has("RRQ", b"b")
+    assert len(seen) == 3
 
 
 def test_a_ban_doubles_up_to_its_longest():
