@@ -28,7 +28,7 @@ from ras.message import GCF as _GCF
 from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
 from ras.policy import Settings
 from ras.registrations import Held, Registrations, software
-from ras.replay import Nonces, Recent
+from ras.replay import Nonces, Recent, same
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
 # Answers to phones kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
@@ -189,7 +189,9 @@ class Registrar:
             message = self._codec.decode(data)
             kind = message.kind
             if kind in (GRQ, RRQ) and self._codec.is_plain(message):
-                self._refuse_plain(message, source, now)
+                # An H.323 endpoint without the profile is told that it is not let in.
+                answer, why = refusals.plain_reject(message), "%s without the profile; rejected" % kind
+                self._send_unsigned(answer, why, message, source, now)
             elif kind == GRQ or (kind == RRQ and not self._codec.brief(message).get("keepAlive")):
                 self._log_in(message, source, now, key)
             elif kind in (RRQ, URQ):
@@ -199,7 +201,8 @@ class Registrar:
             elif kind == UCF:
                 self._registrations.released(message)
             elif "requestSeqNum" in message.value and message.kind not in _ANSWERS:
-                self._not_understood(message, source, now)
+                answer, why = refusals.not_understood(message), "a request that is not understood; XRS sent"
+                self._send_unsigned(answer, why, message, source, now)
             else:
                 raise RemoteProtocolError("%s is nothing for a gatekeeper" % message.kind)
         except RemoteProtocolError as error:
@@ -327,13 +330,6 @@ class Registrar:
         else:
             self._register(asked, ka, lookup, now)
 
-    def _check_value(self, cvm: bytes) -> bytes:
-        """Return the same check value as one object for all."""
-        for one in self._cvms or ():
-            if one == cvm:
-                return one
-        return cvm
-
     def _from_kg(self, message: Message, suite: Suite, kg: bytes) -> bool:
         allowed = self.settings.icv_from_kg and message.kind == GRQ
         return allowed and self._codec.verify(message, suite, reject_key(suite, kg))
@@ -341,7 +337,8 @@ class Registrar:
     def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
         ras, _ = self.settings.addresses(asked.source[0])
         number = self._codec.brief(asked.message)["requestSeqNum"]
-        elements = {profile.RE: asked.found[profile.RE], profile.RG: self._rg(asked, now // RG_SPAN)}
+        g, re = asked.found[profile.G], asked.found[profile.RE]
+        elements = {profile.RE: re, profile.RG: self._rg_for(asked.source, asked.ext, g, re, now // RG_SPAN)}
         octets = answers.within(
             asked.message,
             self.settings.others,
@@ -361,7 +358,7 @@ class Registrar:
             ext, g = old.ext, old.g  # the objects that tables have: not another one of each
         held = Held(self._random(8).hex(), ext, g, asked.suite, asked.source)
         held.sid = self._random(NONCE).hex()
-        held.cvm = self._check_value(found[profile.CVM_ID])
+        held.cvm = same(found[profile.CVM_ID], self._cvms or ())
         vendor = asked.message.value["endpointVendor"]
         held.software = software(vendor.get("productId", b""), vendor.get("versionId", b""))
         held.ka = ka
@@ -369,11 +366,7 @@ class Registrar:
         held.ks = session_key(asked.suite, lookup.kg, lookup.pin, found[profile.RE], held.rg)
         life = self._registrations.life(value)
         _, signalling = self.settings.addresses(asked.source[0])
-        elements = {
-            profile.RE: found[profile.RE],
-            profile.RG: held.rg,
-            profile.SID: bytes.fromhex(held.sid),
-        }
+        elements = {profile.RE: found[profile.RE], profile.RG: held.rg, profile.SID: bytes.fromhex(held.sid)}
         self._registrations.ask_to_fetch(held, elements)
         octets = answers.within(
             asked.message,
@@ -413,20 +406,11 @@ class Registrar:
         self._out.append((answer, asked.source))
         self._events.append(("refused", asked.source, asked.ext, code))
 
-    def _refuse_plain(self, message: Message, source: "tuple[str, int]", now: int) -> None:
-        """Tell an H.323 endpoint without the profile that it is not let in."""
-        self._send_unsigned(refusals.plain_reject(message), message, source, now)
-        self._events.append(("dropped", source, "%s without the profile; rejected" % message.kind))
-
-    def _not_understood(self, message: Message, source: "tuple[str, int]", now: int) -> None:
-        """Answer a request that is none of ours with XRS (H.225.0 section 7.6)."""
-        self._send_unsigned(refusals.not_understood(message), message, source, now)
-        self._events.append(("dropped", source, "a request that is not understood; XRS sent"))
-
-    def _send_unsigned(self, answer: bytes, message: Message, source: "tuple[str, int]", now: int) -> None:
+    def _send_unsigned(self, answer: bytes, why: str, message: Message, source, now: int) -> None:
         if 2 * len(answer) > 3 * len(message.octets) or not self.settings.noise.unsigned(source, now):
             raise RemoteProtocolError("%s of a stranger; no answer" % message.kind)
         self._out.append((answer, source))
+        self._events.append(("dropped", source, why))
 
     def _count_failure(self, asked: Asked, compared: bool, now: int) -> None:
         self.attempts.failed(asked.source, asked.ext, asked.found[profile.G], compared, now)
@@ -438,9 +422,6 @@ class Registrar:
         self._refusals.put(asked.key, b"", now)
 
     # Rg is a keyed function of the exchange, so nothing is kept between GCF and RRQ.
-
-    def _rg(self, asked: Asked, span: int) -> bytes:
-        return self._rg_for(asked.source, asked.ext, asked.found[profile.G], asked.found[profile.RE], span)
 
     def _rg_for(self, source: "tuple[str, int]", ext: str, g: bytes, re: bytes, span: int) -> bytes:
         text = "%d %s %d %s " % (span, source[0], source[1], ext)

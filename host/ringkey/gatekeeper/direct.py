@@ -21,6 +21,7 @@ from ras.message import GCF, GRQ, RCF, RRQ
 from ras.policy import Settings
 from ras.registrar import RG_SPAN, Registrar
 from ras.registrations import Held, software
+from ras.replay import same
 
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec, Template
@@ -171,7 +172,7 @@ class Direct(Registrar):
         if old is not None and old.g == g and old.cvm == cvm:
             ext, g, cvm = old.ext, old.g, old.cvm  # the objects that tables have: not another one of each
         else:
-            cvm = self._check_value(cvm)
+            cvm = same(cvm, self._cvms or ())
         held = Held(self._random(_IDENTIFIER).hex(), ext, g, suite, source)
         sid = self._random(NONCE)
         held.sid = sid.hex()
