@@ -1,11 +1,13 @@
 """The harness tells what it waited for, and what came instead."""
 
+import signal
 import socket
+import sys
 import threading
 import tomllib
 
 import pytest
-from harness import sites
+from harness import service, sites
 from harness.errors import HarnessError
 from harness.relay import Network
 from harness.unixphone import UnixPhone
@@ -27,6 +29,29 @@ def test_watched_gives_up_after_its_time_and_at_the_end():
     assert watched.find(lambda e: True, 0, 0.01) is None
     watched.end()
     assert watched.find(lambda e: True, 0, 60) is None
+
+
+# A service that says that it is ready, and does not heed a signal to stop.
+STUBBORN = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print('{"event": "ready"}', flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_service_that_does_not_stop_is_killed_and_leaves_nothing_open(tmp_path, monkeypatch):
+    stubborn = service.Service(tmp_path, "serve", program=(sys.executable, "-c", STUBBORN))
+    stubborn.expect("ready")
+    monkeypatch.setattr(service, "STOPPING", 1.0)
+    with pytest.raises(HarnessError, match="serve does not stop"):
+        stubborn.stop()
+    assert stubborn.process.returncode == -signal.SIGKILL
+    assert stubborn.process.stdout.closed
+    assert stubborn.process.stderr.closed
+    assert not any(thread.is_alive() for thread in stubborn._threads)
+    assert stubborn.stop() == -signal.SIGKILL  # as a fixture does at the end
 
 
 def test_a_phone_that_is_off_says_so(tmp_path):

@@ -104,16 +104,19 @@ class Service:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            status = self.process.wait(STOPPING)
+            self.process.wait(STOPPING)
+            late = False
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
-            raise HarnessError(f"{self.name} does not stop; it wrote:\n{self.output}") from None
+            late = True
+        status = self.process.wait()
         for thread in self._threads:
             thread.join(STOPPING)
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+        if late:
+            raise HarnessError(f"{self.name} does not stop; it wrote:\n{self.output}")
         return status
 
     def kill(self) -> int:
