@@ -16,6 +16,7 @@ import pytest
 from fleet import IDLE, KEEP, LEAVE, REGISTER, WINDOW, Fleet, Phone, fetch_all
 from harness import sites
 from ras.message import GRQ, decode_message
+from ras.registrar import RG_SPAN
 from ringkey.site import control
 
 LONG = bool(os.environ.get("RINGKEY_LONG"))
@@ -140,7 +141,10 @@ def test_what_was_confirmed_is_there_and_what_was_ended_is_not(site, fleet, run_
         assert fleet.answers(replayed) == [], "a replay is answered"
         living = [phone for phone in fleet.phones if phone.there]
         fleet.run(chance.sample(living, min(SAMPLE, len(living))), Phone.keep_alive)
-        assert [phone.record.ext for phone in fleet.phones if phone.again] == [], "had to register again"
+        # A start that takes longer than an Rg lives is no fault of the gatekeeper's: let it be seen here.
+        assert [phone.record.ext for phone in fleet.phones if phone.again] == [], (
+            f"had to register again; an Rg lives {RG_SPAN // 1000} s, this start took {starts[-1]:.1f} s"
+        )
         for phone in fleet.phones:
             phone.sent.clear()
         print(f"kill {kill + 1}: {figures}, {time.monotonic() - begun:.0f} s")
