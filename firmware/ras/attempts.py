@@ -134,5 +134,5 @@ class Attempts:
                 self._proven.put((source[0], ext, g), source[1], now)
 
 
-def _nobody(__ext: str) -> None:
+def _nobody(__ext: str):
     return None

@@ -123,7 +123,7 @@ def file_key(suite: Suite, kg: bytes, name: str) -> bytes:
     return hmac_digest(suite.name, kg, _FILE, name.encode())[: suite.key]
 
 
-def integrity_check_value(suite: Suite, key: bytes, message: bytes) -> bytes:
+def integrity_check_value(suite: Suite, key: bytes, message: "bytes | bytearray") -> bytes:
     """Return the ICV of a whole encoded message whose icv bits are zero."""
     return hmac_digest(suite.name, key, message)[: suite.icv]
 

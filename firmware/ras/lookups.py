@@ -21,13 +21,13 @@ class Lookup:
 
     __slots__ = ("available", "code", "ka", "kg", "others", "pin")
 
-    def __init__(self, code=0, kg=None, pin=None, others=(), available=True) -> None:
+    def __init__(self, code=0, kg=None, pin=None, others=(), available=True, ka=None) -> None:
         self.code = code
         self.kg = kg
         self.pin = pin
         self.others = tuple(others)
         self.available = available
-        self.ka = None
+        self.ka = ka
 
     def __repr__(self) -> str:
         return "Lookup(%d)" % self.code
@@ -54,8 +54,8 @@ class Pending:
     """Those that wait, by ticket; strangers can not take all the room."""
 
     def __init__(self) -> None:
-        self._waiting = {}
-        self._keys = set()  # of each
+        self._waiting: dict = {}
+        self._keys: set = set()  # of each
         self._strangers = 0
         self._ticket = 0
 

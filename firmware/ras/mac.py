@@ -8,10 +8,10 @@ _HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 try:
     from hmac import digest as _native
 except ImportError:
-    _native = None
+    _native = None  # type: ignore[assignment]
 
 
-def digest(name: str, *parts: bytes) -> bytes:
+def digest(name: str, *parts: "bytes | bytearray | memoryview") -> bytes:
     """Return the hash `name` ("sha1" or "sha256") of the parts one after the other."""
     h = _HASHES[name]()
     for part in parts:
@@ -19,7 +19,7 @@ def digest(name: str, *parts: bytes) -> bytes:
     return h.digest()
 
 
-def hmac_digest(name: str, key: bytes, *parts: bytes) -> bytes:
+def hmac_digest(name: str, key: "bytes | bytearray", *parts: "bytes | bytearray | memoryview") -> bytes:
     """Return HMAC(key, parts joined) in full length: 20 octets for "sha1", 32 for "sha256".
 
     The parts are not joined first, so that a phone need not copy a message to sign it.

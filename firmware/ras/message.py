@@ -33,7 +33,7 @@ _WHERE = {
     UCF: "ras.h225_end",
     XRS: "ras.h225_end",
 }
-_tables = {}  # kind: its type, once there was one
+_tables: dict = {}  # kind: its type, once there was one
 
 
 class Message:
@@ -93,7 +93,7 @@ def decode_message(octets: bytes, kinds: "tuple | None" = None) -> Message:
     if kinds is not None and kind not in kinds:
         return Message(UNKNOWN, {}, octets, None)
     value = decode(reader, table_of(kind))
-    return Message(kind, value, octets, reader.icv)
+    return Message(kind, value, octets, reader.icv)  # type: ignore[arg-type]
 
 
 def _number_of_stranger(reader: Reader, number: int) -> dict:

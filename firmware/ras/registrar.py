@@ -60,17 +60,17 @@ class Registrar:
         self._remembered = self._codec.remembered
         self._random = random
         self.rg_key = random(32)
-        self.news = None  # a list of (kind, Re, key), where somebody keeps them (kept.py)
+        self.news: "list | None" = None  # a list of (kind, Re, key), where somebody keeps them (kept.py)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
         self._refusals = Recent(MAX_REFUSALS, RETRANSMISSION)
         self._nonces = Nonces(MAX_NONCES, (GRQ, RRQ))
         self.attempts = Attempts(settings.throttle)
         self.ignored = 0  # datagrams that were not decoded
         self._pending = Pending()
-        self._cvms = None
-        self._servers = ()
-        self._out = []
-        self._events = []
+        self._cvms: "tuple | None" = None
+        self._servers: tuple = ()
+        self._out: list = []
+        self._events: list = []
         self._registrations = Registrations(
             settings, random, self._out, self._events, self._codec, self.attempts
         )
@@ -390,7 +390,7 @@ class Registrar:
 
     # -- refusals and failures
 
-    def _refuse(self, asked: Asked, code: int, lookup: Lookup, now: int, ka: "bytes | None" = None) -> None:
+    def _refuse(self, asked: Asked, code: int, lookup: Lookup, now: int, ka=None) -> None:
         """Say no: a GRJ under Kr or under nothing, an RRJ under Ka; else silence."""
         message = asked.message
         if message.kind == RRQ and ka is None:

@@ -31,7 +31,7 @@ class Life:
 
     def __init__(self, state: str) -> None:
         self.state = state
-        self._after = {}
+        self._after: dict = {}
 
     def __repr__(self) -> str:
         return "Life(%s)" % self.state
@@ -42,15 +42,14 @@ class Life:
 
     def after(self, event: str) -> "Life":
         """Return the Life after `event`; raises LocalProtocolError where it can not happen."""
-        found = self._after.get(event)
-        if found is None:
+        if event not in self._after:
             Machine("registration", REGISTRATION, self.state).feed(event)
-        return found
+        return self._after[event]
 
 
 def _lives() -> Life:
     """Return the first Life, from which all others are to be reached."""
-    lives = {}
+    lives: dict = {}
     events = set()
     for line in REGISTRATION.strip().split("\n"):
         for arrow in line.split(" ")[1:]:
@@ -72,7 +71,7 @@ def _lives() -> Life:
 _REGISTERED = _lives()
 
 
-_NAMES = {}  # what `software` has found before: thousands of phones share one text
+_NAMES: dict = {}  # what `software` has found before: thousands of phones share one text
 _MOST_NAMES = const(64)
 _LONGEST_NAME = const(64)  # octets: what fits on a page
 
@@ -128,11 +127,11 @@ class Held:
         self.cvm = b""
         self.expires = 0
         self.since = 0
-        self.machine = _REGISTERED
+        self.machine: Life = _REGISTERED
         self.ka = self.ks = self.rg = b""
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
         self.software = ""
-        self.release = None  # the _Release that waits for its UCF
+        self.release: "_Release | None" = None  # the _Release that waits for its UCF
 
     def __repr__(self) -> str:
         return "Held(%s, %s)" % (self.ext, self.identifier)
@@ -151,16 +150,16 @@ class Registrations:
         self._events = events
         self._codec = codec
         self._attempts = attempts
-        self.outdated = ()
-        self._by_identifier = {}
-        self._by_ext = {}
+        self.outdated: tuple = ()
+        self._by_identifier: dict = {}
+        self._by_ext: dict = {}
         attempts.look_at(self._by_ext.get)
-        self._by_sid = {}
-        self._releases = {}  # requestSeqNum of our URQ -> _Release
-        self._timers = []  # heap of (when, number that tells equals apart, what is due)
+        self._by_sid: dict = {}
+        self._releases: dict = {}  # requestSeqNum of our URQ -> _Release
+        self._timers: list = []  # heap of (when, number that tells equals apart, what is due)
         self._due = 0
-        self._later = {}  # number of a span of time -> identifiers of registrations that end in it
-        self._spans = []  # heap of those numbers
+        self._later: dict = {}  # number of a span of time -> identifiers of registrations that end in it
+        self._spans: list = []  # heap of those numbers
         self._begun = -1  # the last one that was looked at
         self._waiting = 0  # identifiers in them, at most
         self._number = int.from_bytes(random(2), "big")
@@ -246,7 +245,7 @@ class Registrations:
         while self._timers and self._timers[0][0] <= now:
             due = heapq.heappop(self._timers)[2]
             if isinstance(due, _Release):
-                if self._releases.get(due.number) is due:
+                if due.number in self._releases and self._releases[due.number] is due:
                     self._release_again(due, now)
             elif due in self._by_identifier:
                 held = self._by_identifier[due]
@@ -297,7 +296,7 @@ class Registrations:
         """
         found = self._codec.elements(message)
         brief = self._codec.brief(message)
-        held = self._by_identifier.get(brief.get("endpointIdentifier"))
+        held: "Held | None" = self._by_identifier.get(brief.get("endpointIdentifier"))
         if held is None or not compare_digest(found[profile.RG], held.rg):
             raise RemoteProtocolError("%s: no such registration" % message.kind)
         codec = self._codec
@@ -392,7 +391,7 @@ class Registrations:
         release = self._releases.get(self._codec.brief(message)["requestSeqNum"])
         if release is None:
             raise RemoteProtocolError("UCF: to no URQ of ours")
-        held = release.held
+        held: Held = release.held
         found = self._codec.elements(message)
         if (
             not compare_digest(found[profile.RE], release.re)

@@ -25,12 +25,13 @@ class Recent:
 
     def __init__(self, limit: int, span: "int | None") -> None:
         self._limit = limit
-        self._span = span
-        self._entries = {}
+        self._span = span if span is not None else 0
+        self._entries: dict = {}
         # Keys, oldest first: MicroPython's dict has no order.  Where times count, the time of each beside it:
         # a tuple of both would take 64 octets more.
-        self._order = deque((), limit)
-        self._times = None if span is None else deque((), limit)
+        self._order: deque = deque((), limit)
+        self._timed = span is not None
+        self._times: deque = deque((), limit if span is not None else 1)
         self._due = _NEVER  # when the oldest is `span` old
 
     def __len__(self) -> int:
@@ -59,7 +60,7 @@ class Recent:
             if len(entries) >= self._limit:
                 self._drop()
             self._order.append(key)
-            if self._times is not None:
+            if self._timed:
                 self._times.append(now)
                 if not entries:
                     self._due = now + self._span
@@ -68,8 +69,8 @@ class Recent:
     def _drop(self) -> None:
         """Let the oldest go."""
         del self._entries[self._order.popleft()]
-        times = self._times
-        if times is not None:
+        if self._timed:
+            times = self._times
             times.popleft()
             self._due = times[0] + self._span if times else _NEVER
 
@@ -87,7 +88,7 @@ class Erasable(Recent):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit, None)
-        self._stale = {}  # key -> how many of its places are nobody's: the oldest ones
+        self._stale: dict = {}  # key -> how many of its places are nobody's: the oldest ones
         self._gone = 0  # such places
 
     def keys(self) -> list:
@@ -145,7 +146,7 @@ class Nonces(Recent):
     def __init__(self, limit: int, kinds: "tuple[str, ...]") -> None:
         super().__init__(limit, None)
         self._kinds = kinds
-        self.bits = {}  # kind -> the bit of `get` that it has
+        self.bits: dict = {}  # kind -> the bit of `get` that it has
         for i, kind in enumerate(kinds):
             self.bits[kind] = 1 << i
 

@@ -31,7 +31,7 @@ class Throttle:
         # key -> [failures, time of the last one, ignored until]
         self._seen = Recent(keys, None)
         self.until = 0  # from then on nobody is ignored, as things stand
-        self.changed = None  # a set of keys, where somebody keeps the counters (kept.py)
+        self.changed: "set | None" = None  # a set of keys, where somebody keeps the counters (kept.py)
 
     def __len__(self) -> int:
         return len(self._seen)

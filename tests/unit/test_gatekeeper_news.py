@@ -14,6 +14,7 @@ from ringkey.errors import UserError
 from ringkey.gatekeeper import lookups, renewals
 from ringkey.gatekeeper import news as module
 from ringkey.gatekeeper.news import News
+from ringkey.gatekeeper.news_wait import since
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.office import PIECE, Office
 from ringkey.gatekeeper.renewals import RENEW, Lookups
@@ -37,7 +38,7 @@ def log_in(news, ext, source=HERE, old=None):
 
 
 def ask(news, mark, wait=0.0):
-    return asyncio.run(news.since(mark, wait))
+    return asyncio.run(since(news, mark, wait))
 
 
 def test_a_log_in_is_told_in_order_and_in_words():
@@ -148,13 +149,13 @@ def test_news_are_waited_for():
     async def within():
         news = News()
         mark = news.mark
-        waiting = [asyncio.create_task(news.since(mark, 5)) for _ in range(3)]
+        waiting = [asyncio.create_task(since(news, mark, 5)) for _ in range(3)]
         await asyncio.sleep(0)
         log_in(news, "1001")
         async with asyncio.timeout(1):
             answers = await asyncio.gather(*waiting)
         assert [answer[1] for answer in answers] == [["1001"]] * 3
-        assert await news.since(news.mark, 0.01) == (news.mark, [])
+        assert await since(news, news.mark, 0.01) == (news.mark, [])
 
     asyncio.run(within())
 

@@ -30,9 +30,16 @@ class Keys:
     def __init__(self, outcome, cached=None):
         self.outcome = outcome
         self.memory = cached
+        self.since = -1.0
 
     def cached(self, g, ext, cvm=None):
         return self.memory
+
+    def fresh_since(self):
+        return self.since
+
+    def asked(self, g, ext, cvm=None):
+        return 0.0
 
     async def device_key(self, g, ext, cvm=None):
         return self.outcome
@@ -101,6 +108,27 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     known.ka = b"ka of that kg"
     other._keys.memory = Found(bytes(32), SHA256, b"\1\2\3")
     assert other.at_once("1001", bytes(16)).ka is None, "another Kg, another Ka"
+
+
+def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(directory):
+    keys = Keys(FOUND, FOUND)
+    lookups = Lookups(directory, keys, Budget())
+    lookups.turn = 1
+    first = lookups.at_once("1001", bytes(16))
+    keys.memory = None
+    assert lookups.at_once("1001", bytes(16)) is first, "the same turn, nothing has changed"
+    assert lookups.at_once("1001", bytes(15) + b"1") is None, "another g"
+    assert lookups.at_once("1001", bytes(16), b"\1\2\3") is None, "another check value"
+    keys.memory = Refused("revoked")
+    lookups.forget("1001")
+    assert lookups.at_once("1001", bytes(16)).code == profile.REVOKED
+    keys.memory = FOUND
+    assert lookups.at_once("1001", bytes(16)).kg == KG
+    keys.since, keys.memory = 1.0, FOUND  # from now on a key asked for at 0 is too old
+    lookups.turn = 2
+    assert lookups.at_once("1001", bytes(16)).kg == KG, "as the cache says"
+    keys.memory = None
+    assert lookups.at_once("1001", bytes(16)) is None
 
 
 def test_a_directory_that_fails_drops_the_request(directory):

@@ -16,7 +16,8 @@ from ras.message import GCF, RCF, UCF, Message, encode_message
 
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.digests import of_request
-from ringkey.gatekeeper.shapes import LogIn, Shape, Shaped, Shapes
+from ringkey.gatekeeper.shape_walk import LogIn
+from ringkey.gatekeeper.shapes import Shape, Shaped, Shapes
 
 # Templates kept: one for each kind of answer, suite, time to live that phones ask for, and address
 # that phones reach this gatekeeper by.

@@ -26,7 +26,8 @@ from ras.replay import same
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec, Template
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
-from ringkey.gatekeeper.shapes import LogIn, Shape
+from ringkey.gatekeeper.shape_walk import LogIn
+from ringkey.gatekeeper.shapes import Shape
 
 # Octets of an endpointIdentifier, two characters each.
 _IDENTIFIER = 8
@@ -92,7 +93,7 @@ class Direct(Registrar):
         ka: bytes | None = found.ka
         if ka is None:
             ka = authentication_key(suite, found.kg, found.pin)
-            found.ka = ka  # type: ignore[assignment]  # the core has few types
+            found.ka = ka
         begin, length = shape.icv
         end = begin + length
         blank = data[:begin] + bytes(length) + data[end:]

@@ -17,7 +17,7 @@ _Entries = OrderedDict[Key, tuple[float, Found]]  # when it was asked for (monot
 
 
 class KeyCache:
-    """Up to `limit` keys; beyond it the one that was not used for longest goes, unproven ones first.
+    """Up to `limit` keys; beyond it the one that `get` gave longest ago goes, unproven ones first.
 
     on_key: told of each key that is new, and with None of each that has gone.
     """
@@ -42,6 +42,11 @@ class KeyCache:
                 return entry[1]
         return None
 
+    def asked(self, key: Key) -> float:
+        """Return when a key that is there was asked for (s, monotonic)."""
+        entry = self._proven.get(key) or self._asked.get(key)
+        return -math.inf if entry is None else entry[0]
+
     def put(self, key: Key, found: Found) -> None:
         """Remember a key that was asked for now; a proven one stays so."""
         entries = self._proven if key in self._proven else self._asked
@@ -55,9 +60,10 @@ class KeyCache:
 
     def prove(self, key: Key) -> None:
         """Hear that a phone has proven that it holds this key, and its PIN."""
-        entry = self._asked.pop(key, None)
-        if entry is not None:
-            self._proven[key] = entry
+        if self._asked:
+            entry = self._asked.pop(key, None)
+            if entry is not None:
+                self._proven[key] = entry
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Forget keys, those that are not there included."""

@@ -8,6 +8,7 @@ server revokes is dropped, and refused from then on whoever is asked (changes.py
 
 import asyncio
 import hmac
+import math
 import random
 import ssl
 import time
@@ -129,9 +130,6 @@ class KeyClient:
         self.tried = asyncio.Event()
         self.lookups = 0
 
-    def __repr__(self) -> str:
-        return f"KeyClient({', '.join(self._servers)})"
-
     def put_back(self, found: dict[Key, Found], statuses: dict[str, Status]) -> None:
         """Take what a run before has kept, before `start`; keys are asked for anew where one answers."""
         self._cache.put_back(found)
@@ -218,6 +216,14 @@ class KeyClient:
         if g in self._revoked:
             return Refused("revoked")
         return self._cache.get((g, ext, cvm), FRESH if self.ready.is_set() else None)
+
+    def fresh_since(self) -> float:
+        """Return when a key is to have been asked for, for `cached` to take it (s, monotonic)."""
+        return time.monotonic() - FRESH if self.ready.is_set() else -math.inf
+
+    def asked(self, g: bytes, ext: str, cvm: bytes | None = None) -> float:
+        """Return when a key in memory was asked for (s, monotonic)."""
+        return self._cache.asked((g, ext, cvm))
 
     def prove(self, g: bytes, ext: str, cvm: bytes | None) -> None:
         """A phone has registered with this key: it is kept before those of strangers."""

@@ -5,6 +5,7 @@ so that the reject can be signed (protocol.md section 4: Kr) and a phone need no
 its doubts about it.
 """
 
+import math
 import time
 
 from ras import profile
@@ -16,7 +17,7 @@ from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.errors import DirectoryError
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.observed import Observed
-from ringkey.gatekeeper.pins import Pins
+from ringkey.gatekeeper.pins import Known, Pins
 from ringkey.gatekeeper.record import Budget
 
 # What the key server's refusals are to a phone (protocol.md section 6).  Every other one, such as
@@ -38,6 +39,7 @@ class Lookups:
         self, directory: Directory, keys: KeyClient, budget: Budget, observed: Observed | None = None
     ) -> None:
         self.turn: int | None = None
+        self._oldest = math.inf  # when a key was asked for at the earliest that is still good, in this turn
         self._observed = observed or Observed()
         self._pins = Pins(directory)
         self._keys = keys
@@ -50,11 +52,24 @@ class Lookups:
 
     def at_once(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup | None:
         """Return the answer where it is in memory, else None: then `ask`."""
+        turn = self.turn
+        known = self._pins.ready(ext, g, cvm, turn, self._oldest)
+        if known is not None:
+            self._observed.from_memory()
+            return known
         found = self._keys.cached(g, ext, cvm)
         if found is None:
             return None
         self._observed.key(found, None)
-        return self._answer(ext, found, self.turn, fetched=False)
+        answer = self._answer(ext, found, turn, fetched=False)
+        if turn is not None and isinstance(found, Found) and isinstance(answer, Known):
+            self._oldest = self._keys.fresh_since()
+            self._pins.hold(answer, g, cvm, self._keys.asked(g, ext, cvm))
+        return answer
+
+    def forget(self, ext: str) -> None:
+        """Ask anew for the key of an extension, which is no longer what it was."""
+        self._pins.forget((ext,))
 
     async def ask(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup:
         """Return the answer, with the key from the key server."""

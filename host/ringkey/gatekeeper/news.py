@@ -9,7 +9,6 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -25,16 +24,13 @@ MAX_CHANGES = 8192
 MAX_PHONES = 256
 # Entries of one phone's time line: three log-ins with everything that belongs to them.
 MAX_ENTRIES = 16
-# Time lines of extensions that have registered here, some 2 KB each when full; the one that nothing was
+# Time lines of extensions that have registered here, up to 1 KB each; the one that nothing was
 # heard of for the longest goes.
 MAX_LINES = 20_000
 # The same of extensions that have not: strangers can name any.
 MAX_STRANGERS = 1024
 # Addresses that sent a GRQ, to know whose a message is that is dropped before its extension is known.
 MAX_SOURCES = 4096
-# Seconds that somebody may wait for news: less than a control connection lives (site/control.py).
-MAX_WAIT = 8.0
-
 # Digits of a number of changes: more than any run lives to see.
 _DIGITS = 18
 
@@ -42,8 +38,10 @@ _DIGITS = 18
 # entry of events.py is several of them.
 _UNTIDY = 12
 
-_Entry = tuple[float, str, Any]
-"""(seconds since 1970, what, what more there is to say)."""
+_Entry = tuple[float, str, Any, Any]
+"""(seconds since 1970, what, and up to two things more that there are to say)."""
+# Parts of an entry, which lie one behind the other in one list: an object each would take twice the room.
+_PARTS = 4
 
 
 class News:
@@ -54,8 +52,8 @@ class News:
         self._n = 0  # of the last change
         self._clock = clock
         self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number _n
-        self._lines: OrderedDict[str, list[_Entry]] = OrderedDict()
-        self._strangers: OrderedDict[str, list[_Entry]] = OrderedDict()
+        self._lines: OrderedDict[str, list[Any]] = OrderedDict()
+        self._strangers: OrderedDict[str, list[Any]] = OrderedDict()
         self._ext_of: OrderedDict[Address, str] = OrderedDict()
         self._waiting: asyncio.Event | None = None
 
@@ -71,28 +69,20 @@ class News:
 
     def line(self, ext: str) -> list[dict[str, Any]]:
         """Return an extension's time line, oldest first: at, what, words, mood ("plain", "good" or "bad")."""
-        found = self._lines.get(ext) or self._strangers.get(ext) or ()
-        return [_worded(one) for entry in found for one in _apart(entry)][-MAX_ENTRIES:]
+        found = self._lines.get(ext) or self._strangers.get(ext) or []
+        return [_worded(one) for entry in _entries(found) for one in _apart(entry)][-MAX_ENTRIES:]
 
     @property
     def mark(self) -> str:
         """How far the news are: a text for `since`, which only this run understands."""
         return f"{self._run}:{self._n}"
 
-    async def since(self, mark: str, wait: float) -> tuple[str, list[str]] | None:
-        """Return (mark, extensions) of what has changed after `mark`, None where that is not known any more.
-
-        wait: seconds to wait for a change where there is none.
-        """
+    def after(self, mark: str) -> tuple[str, list[str]] | None:
+        """Return (mark, extensions) of what has changed after `mark`, None where nobody knows any more."""
         run, _, text = mark.partition(":")
         if run != self._run or not text.isdecimal() or len(text) > _DIGITS:
             return None
         n = int(text)
-        if n == self._n and wait > 0:
-            waiting = self._waiting = self._waiting or asyncio.Event()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(wait, MAX_WAIT)):
-                    await waiting.wait()
         missed = self._n - n
         if not 0 <= missed <= len(self._changes):
             return None
@@ -105,6 +95,11 @@ class News:
                 break
         return f"{run}:{n}", list(found)
 
+    def next(self) -> asyncio.Event:
+        """Return what is set at the next change."""
+        waiting = self._waiting = self._waiting or asyncio.Event()
+        return waiting
+
     # -- the registrar's events, by name
 
     def _request(self, source: Address, ext: str) -> None:
@@ -116,20 +111,20 @@ class News:
             self._add(ext, "compared", suite)
 
     def _confirmed(self, _source: Address, ext: str) -> None:
-        self._add(ext, "confirmed", None)
+        self._add(ext, "confirmed")
 
     def _refused(self, source: Address, ext: str, code: int) -> None:
-        self._add(ext, "refused", (code, source))
+        self._add(ext, "refused", code, source)
 
     def _registered(self, held: Any, old: Any) -> None:
         entries = self._strangers.pop(held.ext, None)
         if entries is not None and held.ext not in self._lines:
             _put(self._lines, held.ext, entries, MAX_LINES)
-        self._add(held.ext, "registered", (held.source, None if old is None else old.source))
+        self._add(held.ext, "registered", held.source, None if old is None else old.source)
 
     def _greeted(self, source: Address, ext: str, _g: bytes, suite: str, *_more: object) -> None:
         _put(self._ext_of, source, ext, MAX_SOURCES)
-        self._add(ext, GREETED, (source, suite))
+        self._add(ext, GREETED, source, suite)
 
     def _logged_in(self, held: Any, old: Any) -> None:
         if held.ext in self._strangers:
@@ -137,7 +132,7 @@ class News:
                 self._ended(old, REPLACED)
             self._registered(held, old)
         else:
-            self._add(held.ext, LOGGED_IN, (held.source, None if old is None else old.source))
+            self._add(held.ext, LOGGED_IN, held.source, None if old is None else old.source)
 
     def _ended(self, held: Any, reason: str) -> None:
         self._add(held.ext, "ended", reason)
@@ -147,7 +142,7 @@ class News:
         if ext is not None:
             self._add(ext, "dropped", reason)
 
-    def _add(self, ext: str, what: str, detail: Any) -> None:
+    def _add(self, ext: str, what: str, detail: Any = None, more: Any = None) -> None:
         entries = self._lines.get(ext)
         if entries is not None:
             self._lines.move_to_end(ext)
@@ -158,8 +153,8 @@ class News:
                 known = what in ("registered", "ended", LOGGED_IN)
                 table, most = (self._lines, MAX_LINES) if known else (self._strangers, MAX_STRANGERS)
                 _put(table, ext, entries, most)
-        entries.append((self._clock(), what, detail))
-        if len(entries) > _UNTIDY:
+        entries.extend((self._clock(), what, detail, more))
+        if len(entries) > _PARTS * _UNTIDY:
             _tidy(entries)
         if what in _CHANGE:
             self._changes.append(ext)
@@ -188,29 +183,34 @@ _ENDS = {
 }
 
 
+def _entries(line: list[Any]) -> list[_Entry]:
+    parts = iter(line)
+    return list(zip(parts, parts, parts, parts, strict=True))
+
+
 def _apart(entry: _Entry) -> tuple[_Entry, ...]:
     """Return the entries that one of events.py stands for."""
-    at, what, detail = entry
+    at, what, detail, more = entry
     if what == GREETED:
-        source, suite = detail
-        return (at, "request", source), (at, "compared", suite), (at, "confirmed", None)
+        return (at, "request", detail, None), (at, "compared", more, None), (at, "confirmed", None, None)
     if what == LOGGED_IN:
-        registered = (at, "registered", detail)
-        return (registered,) if detail[1] is None else ((at, "ended", REPLACED), registered)
+        registered = (at, "registered", detail, more)
+        return (registered,) if more is None else ((at, "ended", REPLACED, None), registered)
     return (entry,)
 
 
-def _tidy(entries: list[_Entry]) -> None:
+def _tidy(line: list[Any]) -> None:
     """Let the oldest go that are not shown any more."""
+    entries = _entries(line)
     shown, first = 0, len(entries)
     while first and shown < MAX_ENTRIES:
         first -= 1
         shown += len(_apart(entries[first]))
-    del entries[:first]
+    del line[: _PARTS * first]
 
 
 def _worded(entry: _Entry) -> dict[str, Any]:
-    at, what, detail = entry
+    at, what, detail, more = entry
     mood = "plain"
     if what == "request":
         words = f"GRQ received from {place(detail)}"
@@ -219,13 +219,11 @@ def _worded(entry: _Entry) -> dict[str, Any]:
     elif what == "confirmed":
         words = "GCF sent"
     elif what == "refused":
-        code, source = detail
-        words, mood = f"refused ({place(source)}): {reasons.words(reasons.of_code(code))}", "bad"
+        words, mood = f"refused ({place(more)}): {reasons.words(reasons.of_code(detail))}", "bad"
     elif what == "registered":
-        source, old = detail
-        words, mood = f"RCF sent: registered at {place(source)}", "good"
-        if old is not None and old != source:
-            words += f", instead of {place(old)}"
+        words, mood = f"RCF sent: registered at {place(detail)}", "good"
+        if more is not None and more != detail:
+            words += f", instead of {place(more)}"
     elif what == "ended":
         words, mood = f"registration ended: {_ENDS.get(detail, detail)}", "plain"
     elif what == "dropped":

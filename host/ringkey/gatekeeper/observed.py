@@ -105,6 +105,10 @@ class Observed:
             # Codes of the key server's own, which is trusted to have few.
             self.look_ups[outcome.code if isinstance(outcome, Refused) else "unavailable"] += 1
 
+    def from_memory(self) -> None:
+        """Count a look-up that was answered from memory: `key` with a key that was found."""
+        self.look_ups["memory"] += 1
+
     # -- what it comes to
 
     def failing(self, most: int | None = SHOWN) -> list[dict[str, Any]]:

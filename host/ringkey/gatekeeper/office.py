@@ -15,7 +15,8 @@ from ras.registrations import Held
 
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import place
-from ringkey.gatekeeper.news import MAX_WAIT, News
+from ringkey.gatekeeper.news import News
+from ringkey.gatekeeper.news_wait import MAX_WAIT, since
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.renewals import RENEW
 from ringkey.site.control import Answer
@@ -100,7 +101,7 @@ class Office:
         mark, wait = request.get("mark"), request.get("wait", 0)
         if not isinstance(mark, str) or not isinstance(wait, int | float):
             raise UserError("mark and wait are wanted")
-        found = await self._news.since(mark, min(max(0.0, float(wait)), MAX_WAIT))
+        found = await since(self._news, mark, min(max(0.0, float(wait)), MAX_WAIT))
         if found is None:
             return {"mark": self._news.mark, "gap": True, "phones": []}
         mark, exts = found

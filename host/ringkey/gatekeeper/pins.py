@@ -1,10 +1,13 @@
-"""PINs in memory, for as long as nobody has changed the directory.
+"""PINs in memory, each with the key that its phone has used last, until somebody has changed either.
 
 A log-in asks for its PIN twice.  Reading and unsealing it takes 0.1 ms, asking SQLite whether any
 process has changed the file since (PRAGMA data_version) 3 µs; datagrams that were read in one turn
-ask once.  What is in memory here is what the gatekeeper can unseal at any time with the key that it
-holds, and Ka, which every registration holds; nothing of it is ever written.
+ask once, and the answer to a look-up is then one entry of one table.  What is in memory here is what
+the gatekeeper can unseal at any time with the key that it holds, and Ka, which every registration
+holds; nothing of it is ever written.
 """
+
+from collections.abc import Iterable
 
 from ras.lookups import Lookup
 
@@ -15,6 +18,21 @@ from ringkey.gatekeeper.directory import Directory
 MAX_PINS = 100_000
 
 
+class Known(Lookup):
+    """A PIN, and the Kg that it was asked for with last, so that their Ka need not be made each time.
+
+    g, cvm: what that Kg is the key of, g None where it is to be asked for once more; asked: when it was (s).
+    """
+
+    __slots__ = ("asked", "cvm", "g")
+
+    def __init__(self, pin: str, kg: bytes | None = None) -> None:
+        super().__init__(kg=kg, pin=pin)
+        self.g: bytes | None = None
+        self.cvm: bytes | None = None
+        self.asked = 0.0
+
+
 class Pins:
     """The PINs of a directory.  It belongs to the thread that opened the directory."""
 
@@ -22,8 +40,7 @@ class Pins:
         self._directory = directory
         self._version = -1
         self._turn: int | None = None
-        # A PIN with the Kg it was asked for with last, so that their Ka need not be made each time.
-        self._known: dict[str, Lookup] = {}
+        self._known: dict[str, Known] = {}
 
     def __repr__(self) -> str:
         return f"Pins({len(self._known)})"
@@ -31,9 +48,33 @@ class Pins:
     def get(self, ext: str) -> str | None:
         """Return the PIN of an extension that is there and enabled, else None; raises DirectoryError."""
         known = self._get(ext, None)
-        return None if known is None else known.pin
+        return None if known is None else str(known.pin)
 
-    def with_key(self, ext: str, kg: bytes | None, turn: int | None = None) -> Lookup | None:
+    def ready(self, ext: str, g: bytes, cvm: bytes | None, turn: int | None, oldest: float) -> Known | None:
+        """Return what is known of an extension with this key, if that is all there is to know.
+
+        oldest: the key is to have been asked for since (s, monotonic).  It is not where the directory has
+        changed since, or the key was forgotten (`forget`).
+        """
+        if turn is None or turn != self._turn:
+            return None
+        known = self._known.get(ext)
+        if known is None or known.g != g or known.cvm != cvm or known.asked < oldest:
+            return None
+        return known
+
+    def hold(self, known: Known, g: bytes, cvm: bytes | None, asked: float) -> None:
+        """Remember whose key it is that `known` has, and when it was asked for."""
+        known.g, known.cvm, known.asked = g, cvm, asked
+
+    def forget(self, exts: Iterable[str]) -> None:
+        """Let the keys of extensions be asked for again: they are no longer what they were."""
+        for ext in exts:
+            known = self._known.get(ext)
+            if known is not None:
+                known.g = None
+
+    def with_key(self, ext: str, kg: bytes | None, turn: int | None = None) -> Known | None:
         """Return the Lookup of an extension that is there and enabled, else None; raises DirectoryError.
 
         kg: None where there is none; turn: a number that is the same for all that was read from the
@@ -43,10 +84,10 @@ class Pins:
         if known is None:
             return None
         if kg is not None and known.kg != kg:
-            known = self._known[ext] = Lookup(kg=kg, pin=known.pin)
+            known = self._known[ext] = Known(str(known.pin), kg)
         return known
 
-    def _get(self, ext: str, turn: int | None) -> Lookup | None:
+    def _get(self, ext: str, turn: int | None) -> Known | None:
         if turn is None or turn != self._turn:
             # The version first: whatever is committed after this is seen by the next turn at the latest.
             version = self._directory.version()
@@ -63,7 +104,7 @@ class Pins:
             return None
         if len(self._known) >= MAX_PINS:
             del self._known[next(iter(self._known))]
-        known = self._known[ext] = Lookup(pin=found.pin)
+        known = self._known[ext] = Known(found.pin)
         return known
 
     def close(self) -> None:

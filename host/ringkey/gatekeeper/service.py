@@ -19,12 +19,13 @@ from ringkey.admin import Admin
 from ringkey.errors import UserError
 from ringkey.gatekeeper import metrics
 from ringkey.gatekeeper.addresses import Address, Addresses
-from ringkey.gatekeeper.answers import Status
+from ringkey.gatekeeper.answers import Found, Status
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
+from ringkey.gatekeeper.key_cache import Key
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.metrics import Metrics
 from ringkey.gatekeeper.news import News
@@ -169,7 +170,7 @@ class GatekeeperService:
             resolve=lambda url: resolve_url(url, self._site),
             on_status=self._new_status,
             on_revoked=self._end_revoked,
-            on_key=self._state.keep_key,
+            on_key=self._key_changed,
             on_statuses=self._state.keep_statuses,
             keys=config.max_registrations,
         )
@@ -336,6 +337,12 @@ class GatekeeperService:
                 self._registered(event[1])
             elif name == "ended":
                 self._ended(event[1], event[2])
+
+    def _key_changed(self, key: Key, found: Found | None) -> None:
+        if self._state is not None:
+            self._state.keep_key(key, found)
+        if self._lookups is not None:
+            self._lookups.forget(key[1])
 
     def _registered(self, held: Held) -> None:
         if self._keys is not None:

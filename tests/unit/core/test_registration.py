@@ -725,18 +725,11 @@ def test_a_grq_signed_from_kg_is_taken_only_where_the_site_says_so():
         answers = gatekeeper.receive(octets, PHONE, net.now)
         assert [message.decode_message(data).kind for data, _ in answers] == (["GCF"] if allowed else [])
         value = build.registration_request(10, "1001", PHONE, PHONE, 300)
-        elements[profile.RG] = gatekeeper.registrar._rg(_Exchange(PHONE, "1001", elements), net.now // 16000)
+        elements[profile.RG] = gatekeeper.registrar._rg_for(
+            PHONE, "1001", elements[profile.G], elements[profile.RE], net.now // 16000
+        )
         octets = profile.seal(message.RRQ, value, elements, record.suite, kr)
         assert gatekeeper.receive(octets, PHONE, net.now) == []  # an RRQ has to prove the PIN
-
-
-class _Exchange:
-    """What an Rg is made of."""
-
-    def __init__(self, source, ext, found):
-        self.source = source
-        self.ext = ext
-        self.found = found
 
 
 def test_machines_name_event_role_and_state():

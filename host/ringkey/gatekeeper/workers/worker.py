@@ -9,7 +9,6 @@ import os
 import pickle
 import signal
 import socket
-from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ras.errors import RemoteProtocolError
-from ras.message import Message
 from ras.policy import Settings
 from ras.registrar import Registrar
 
@@ -26,7 +24,6 @@ from ringkey.admin import Check, run
 from ringkey.errors import UserError
 from ringkey.gatekeeper import metrics, ras_port
 from ringkey.gatekeeper.addresses import Address
-from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.events import LOGGED_IN
@@ -36,10 +33,10 @@ from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.randomness import Randomness
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.service import GatekeeperService
-from ringkey.gatekeeper.shapes import LogIn, Shape
 from ringkey.gatekeeper.workers import layout, merge
+from ringkey.gatekeeper.workers.codec import WorkerCodec
 from ringkey.gatekeeper.workers.lane import UNSORTED, Inlet
-from ringkey.gatekeeper.workers.shards import EXT, IDENTIFIER, key_of, marked, shard_of
+from ringkey.gatekeeper.workers.shards import IDENTIFIER, key_of, marked, shard_of
 from ringkey.gatekeeper.workers.shared import Shared
 from ringkey.gatekeeper.workers.talk import Line, Talk
 from ringkey.site import process
@@ -47,8 +44,6 @@ from ringkey.site.config import GatekeeperConfig, Site
 from ringkey.site.control import Command
 from ringkey.site.keyserver_tables import AdminConfig
 
-# Messages of no known shape that were handed back and may prove genuine: more than look-ups wait.
-_MAX_ASIDE = 2048
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -81,62 +76,6 @@ def own(config: GatekeeperConfig, shard: int, shards: int) -> GatekeeperConfig:
         state=layout.file_of(config.state, shard, shards),
         log_lines=-(-config.log_lines // shards),
     )
-
-
-class WorkerCodec(HostCodec):
-    """The host's codec; decodes the same octets once where they are asked for twice running.
-
-    unshaped: messages whose shape the supervisor did not know.  Another worker's extension is nothing for
-    this one, by whatever way it came.
-    """
-
-    def __init__(self, shard: int, shards: int, talk: Talk) -> None:
-        super().__init__()
-        self._shard = shard
-        self._shards = shards
-        self._talk = talk
-        self._last: tuple[bytes, Message | RemoteProtocolError] | None = None
-        self.unshaped: OrderedDict[bytes, None] = OrderedDict()
-
-    def decode(self, octets: bytes) -> Message:
-        """Return the message; raises RemoteProtocolError."""
-        last, self._last = self._last, None
-        found = last[1] if last is not None and last[0] is octets else self.shapes.decode(octets)
-        if isinstance(found, RemoteProtocolError):
-            raise found
-        key = key_of(found)
-        if key is not None and key[0] == EXT and shard_of(key, self._shards) != self._shard:
-            raise RemoteProtocolError(f"{found.kind}: of another worker's extension")
-        return found
-
-    def log_in(self, octets: bytes) -> tuple[Shape, LogIn] | None:
-        """Return what a log-in says; None, too, where `decode` or `verified` has more to do."""
-        found = None if octets in self.unshaped else super().log_in(octets)
-        if found is not None and shard_of((EXT, found[1][0]), self._shards) != self._shard:
-            return None
-        return found
-
-    def look(self, octets: bytes) -> Message | RemoteProtocolError:
-        """Return the message, or why it is none; `decode` of the same octets then need not find out again."""
-        try:
-            found: Message | RemoteProtocolError = self.shapes.decode(octets)
-        except RemoteProtocolError as error:
-            found = error
-        self._last = octets, found
-        return found
-
-    def verified(self, message: Message) -> None:
-        """Learn its shape, and let the supervisor learn it."""
-        super().verified(message)
-        if message.octets in self.unshaped:
-            del self.unshaped[message.octets]
-            self._talk.news(learn=message.octets.hex())
-
-    def set_aside(self, octets: bytes) -> None:
-        """Note that the supervisor did not know the shape of this one."""
-        self.unshaped[octets] = None
-        if len(self.unshaped) > _MAX_ASIDE:
-            self.unshaped.popitem(last=False)
 
 
 class WorkerPort(RasPort):
