@@ -96,13 +96,29 @@ test-upy: $(VENV)/.dev ## Run the core's tests under MicroPython
 	@MICROPYPATH=firmware:tests/unit/core:.frozen $(or $(MICROPYTHON),$(shell [ -x $(BIN)/micropython ] && echo $(BIN)/micropython || echo micropython)) \
 		-X heapsize=16M tests/upy/run.py $(sort $(wildcard tests/unit/core/test_*.py))
 
+# The busiest modules of the gatekeeper, compiled from the same sources (docs/gatekeeper-compiled.md).
+COMPILED := build/compiled/lib
+
+.PHONY: compiled
+compiled: $(VENV)/.compiled ## Compile the gatekeeper's busiest modules for this machine, into a wheel
+	@PYTHONPATH=tools $(BIN)/python -m compiled
+
+COMPILED_TESTS := $(wildcard tests/unit/core/test_*.py tests/unit/test_gatekeeper_*.py tests/unit/test_workers_*.py) \
+	$(addprefix tests/unit/test_,compiled.py direct.py directory.py lookup_queue.py registrar_codecs.py shapes.py) \
+	$(wildcard tests/integration/test_gatekeeper*.py) tests/integration/test_killed_gatekeeper.py
+
+.PHONY: test-compiled
+test-compiled: compiled ## Run the tests of the gatekeeper and of the core on the compiled modules
+	@RINGKEY_COMPILED=1 PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+		-o pythonpath='$(COMPILED) firmware host tools tests tests/unit/core tests/conformance' $(COMPILED_TESTS) $(PYTEST_ARGS)
+
 .PHONY: bench-keyserver
 bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs nginx and ab), on 127.0.0.1
 	@PYTHONPATH=tools $(BIN)/python tools/bench/keyserver.py $(BENCH_ARGS)
 
 .PHONY: bench-gatekeeper
-bench-gatekeeper: $(VENV)/.dev ## Measure the gatekeeper at 1,000 to 100,000 endpoints, beside Kamailio where it is
-	@PYTHONPATH=tools $(BIN)/python tools/bench/gatekeeper.py $(BENCH_ARGS)
+bench-gatekeeper: compiled ## Measure the gatekeeper at 1,000 to 100,000 endpoints, beside Kamailio where it is
+	@PYTHONPATH=tools $(BIN)/python tools/bench/gatekeeper.py --compiled $(COMPILED) $(BENCH_ARGS)
 
 .PHONY: bench-console
 bench-console: $(VENV)/.dev ## Measure the console with 10,000 extensions and 50 browsers open, beside none
@@ -183,6 +199,11 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.image: $(VENV)/.run
 	@echo "Installing what builds and flashes images"
 	@$(PIP) -e '.[image]'
+	@touch $@
+
+$(VENV)/.compiled: $(VENV)/.dev
+	@echo "Installing what compiles"
+	@$(PIP) -e '.[compiled]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -76,6 +76,7 @@ ROOMS = {
         *("cryptography", "esptool", "littlefs", "esp_idf_nvs_partition_gen"),
     ),
     "tools/flashing": ("ringkey.errors", "image", "flashing", STANDARD, "esptool", "serial"),
+    "tools/compiled": ("compiled", STANDARD),
     "tools/loadgen": ("ringkey.site", "ras", "loadgen", STANDARD),
     "tools/heapmeter/onboard": MICROPYTHON,
 }

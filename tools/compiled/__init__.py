@@ -1,0 +1,1 @@
+"""The gatekeeper's busiest modules compiled for this machine (docs/gatekeeper-compiled.md)."""

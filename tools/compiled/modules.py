@@ -1,0 +1,43 @@
+"""Which modules are compiled: those that each registration goes through.  None of them is another source."""
+
+CORE = (
+    "attempts",
+    "codec",
+    "generator",
+    "kept",
+    "keys",
+    "lookups",
+    "mac",
+    "noise",
+    "policy",
+    "registrar",
+    "registrations",
+    "replay",
+    "throttle",
+)
+GATEKEEPER = (
+    "codec",
+    "direct",
+    "events",
+    "key_cache",
+    "news",
+    "observed",
+    "pins",
+    "record",
+    "shapes",
+    "state/collector",
+    "state/journal",
+    "state/rows",
+    "state/sweep",
+    "state/waiting",
+    "workers/codec",
+    "workers/shared",
+)
+
+
+def sources() -> list[str]:
+    """Return their paths in the repository."""
+    return [
+        *(f"firmware/ras/{name}.py" for name in CORE),
+        *(f"host/ringkey/gatekeeper/{name}.py" for name in GATEKEEPER),
+    ]
