@@ -50,7 +50,7 @@ def test_the_kept_corpus_holds(name):
     [
         ("registrar", codec, "verify", lambda *_: True),
         ("registrar", registrar, "compare_digest", lambda *_: True),
-        ("registrar", replay.Recent, "get", lambda *_: None),
+        ("registrar", replay.Nonces, "has", lambda *_: False),
         ("registrar", registrations.Registrations, "_forget", lambda *_: None),
         ("tpkt", q931, "STATUS", q931.STATUS_ENQUIRY),
         ("tpkt", tpkt.Deframer, "__init__", _without_a_limit),
