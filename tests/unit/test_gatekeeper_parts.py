@@ -131,6 +131,18 @@ def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(
     assert lookups.at_once("1001", bytes(16)) is None
 
 
+def test_a_stranger_first_in_a_turn_makes_no_old_key_good(directory):
+    keys = Keys(FOUND, FOUND)
+    lookups = Lookups(directory, keys, Budget())
+    lookups.turn = 1
+    assert lookups.at_once("1001", bytes(16)).kg == KG
+    keys.since = 1.0  # a key server is there again, say, or a minute has gone by
+    lookups.turn = 2
+    assert lookups.at_once("1003", bytes(16)).code == profile.UNKNOWN_EXTENSION
+    keys.memory = None
+    assert lookups.at_once("1001", bytes(16)) is None, "asked for at 0"
+
+
 def test_a_directory_that_fails_drops_the_request(directory):
     directory.close()
     raw = directory._path

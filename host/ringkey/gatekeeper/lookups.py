@@ -61,9 +61,11 @@ class Lookups:
         if found is None:
             return None
         self._observed.key(found, None)
+        if turn is not None:
+            # Before `_answer`, with which the turn begins for `ready`, whatever comes of it.
+            self._oldest = self._keys.fresh_since()
         answer = self._answer(ext, found, turn, fetched=False)
         if turn is not None and isinstance(found, Found) and isinstance(answer, Known):
-            self._oldest = self._keys.fresh_since()
             self._pins.hold(answer, g, cvm, self._keys.asked(g, ext, cvm))
         return answer
 
