@@ -331,3 +331,17 @@ def test_what_is_no_request_is_refused(command, request_):
 
     with pytest.raises(UserError):
         asyncio.run(within())
+
+
+def test_a_line_has_the_address_object_of_its_registration_and_one_time_for_one_request():
+    clock = iter((5.0, 5.0002, 5.5))
+    news = News(lambda: next(clock))
+    address = ("192.0.2.7", 1719)
+    news.event(("request", ("192.0.2.7", int("1719")), "1001"))
+    news.event(("confirmed", address, "1001"))
+    held = Held("ab", "1001", b"g" * 16, SUITES["sha256"], address)
+    news.event(("registered", held, None))
+    line = news._lines["1001"]
+    assert line[2] is address
+    assert line[4] is line[0]
+    assert [entry["at"] for entry in news.line("1001")] == [5.0, 5.0, 5.5]

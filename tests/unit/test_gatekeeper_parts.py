@@ -39,7 +39,7 @@ class Keys:
         return self.since
 
     def asked(self, g, ext, cvm=None):
-        return 0.0
+        return 0.0, (g, ext, cvm)
 
     async def device_key(self, g, ext, cvm=None):
         return self.outcome

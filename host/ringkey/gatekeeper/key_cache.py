@@ -8,12 +8,18 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
-from ringkey.gatekeeper.answers import Found
+from ras.replay import same
+
+from ringkey.gatekeeper.answers import MAX_CHECK_VALUES, Found
 
 Key = tuple[bytes, str, bytes | None]  # g, EXT, CVm
 KeyListener = Callable[[Key, Found | None], None]
-_Entries = OrderedDict[Key, tuple[float, Found]]  # when it was asked for (monotonic, s), and the answer
+# When it was asked for (monotonic, s), the answer, and the key as it is here: whoever keeps its parts has no
+# other objects of them.
+_Entries = OrderedDict[Key, tuple[float, Found, Any]]
 
 
 class KeyCache:
@@ -27,6 +33,7 @@ class KeyCache:
         self._on_key = on_key
         self._asked: _Entries = OrderedDict()
         self._proven: _Entries = OrderedDict()
+        self._cvms: tuple[bytes, ...] = ()  # one object for each that was seen
 
     def __len__(self) -> int:
         return len(self._asked) + len(self._proven)
@@ -42,16 +49,17 @@ class KeyCache:
                 return entry[1]
         return None
 
-    def asked(self, key: Key) -> float:
-        """Return when a key that is there was asked for (s, monotonic)."""
+    def asked(self, key: Key) -> tuple[float, Any]:
+        """Return when a key that is there was asked for (s, monotonic), and the Key as it is here."""
         entry = self._proven.get(key) or self._asked.get(key)
-        return -math.inf if entry is None else entry[0]
+        return (-math.inf, key) if entry is None else (entry[0], entry[2])
 
     def put(self, key: Key, found: Found) -> None:
         """Remember a key that was asked for now; a proven one stays so."""
         entries = self._proven if key in self._proven else self._asked
         old = entries.get(key)
-        entries[key] = (time.monotonic(), found)
+        mine = old[2] if old is not None else self._mine(key)
+        entries[mine] = (time.monotonic(), self._with_my_cvm(found), mine)
         entries.move_to_end(key)
         if self._on_key is not None and (old is None or old[1] != found):
             self._on_key(key, found)
@@ -82,7 +90,9 @@ class KeyCache:
 
     def put_back(self, found: dict[Key, Found]) -> None:
         """Take keys that a run before has kept; they are not fresh, and nobody is told."""
-        self._asked.update((key, (-math.inf, one)) for key, one in found.items())
+        for key, one in found.items():
+            mine = self._mine(key)
+            self._asked[mine] = (-math.inf, self._with_my_cvm(one), mine)
 
     def all(self) -> dict[Key, Found]:
         """Return all of them."""
@@ -95,5 +105,21 @@ class KeyCache:
 
     def _all(self) -> Iterator[tuple[Key, Found]]:
         for entries in (self._asked, self._proven):
-            for key, (_, found) in entries.items():
+            for key, (_, found, _) in entries.items():
                 yield key, found
+
+    def _mine(self, key: Key) -> Any:
+        """Return a key with the object that others have of its CVm."""
+        cvm = key[2]
+        if cvm is None:
+            return key
+        return key[0], key[1], self._my_cvm(cvm)
+
+    def _with_my_cvm(self, found: Found) -> Found:
+        cvm = self._my_cvm(found.cvm)
+        return found if cvm is found.cvm else replace(found, cvm=cvm)
+
+    def _my_cvm(self, cvm: bytes) -> bytes:
+        if cvm not in self._cvms:
+            self._cvms = (*self._cvms, cvm)[-MAX_CHECK_VALUES:]
+        return same(cvm, self._cvms)

@@ -221,8 +221,8 @@ class KeyClient:
         """Return when a key is to have been asked for, for `cached` to take it (s, monotonic)."""
         return time.monotonic() - FRESH if self.ready.is_set() else -math.inf
 
-    def asked(self, g: bytes, ext: str, cvm: bytes | None = None) -> float:
-        """Return when a key in memory was asked for (s, monotonic)."""
+    def asked(self, g: bytes, ext: str, cvm: bytes | None = None) -> tuple[float, Any]:
+        """Return when a key in memory was asked for (s, monotonic), and the Key as the memory has it."""
         return self._cache.asked((g, ext, cvm))
 
     def prove(self, g: bytes, ext: str, cvm: bytes | None) -> None:

@@ -66,7 +66,8 @@ class Lookups:
             self._oldest = self._keys.fresh_since()
         answer = self._answer(ext, found, turn, fetched=False)
         if turn is not None and isinstance(found, Found) and isinstance(answer, Known):
-            self._pins.hold(answer, g, cvm, self._keys.asked(g, ext, cvm))
+            asked, key = self._keys.asked(g, ext, cvm)
+            self._pins.hold(answer, key, asked)
         return answer
 
     def forget(self, ext: str) -> None:

@@ -31,6 +31,8 @@ MAX_LINES = 20_000
 MAX_STRANGERS = 1024
 # Addresses that sent a GRQ, to know whose a message is that is dropped before its extension is known.
 MAX_SOURCES = 4096
+# Entries within so many seconds have one time.
+_SAME_TIME = 0.001
 # Digits of a number of changes: more than any run lives to see.
 _DIGITS = 18
 
@@ -50,6 +52,7 @@ class News:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._run = secrets.token_hex(8)
         self._n = 0  # of the last change
+        self._at: Any = 0.0  # the time of the last entry (Any: compiled, it stays the same object)
         self._clock = clock
         self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number _n
         self._lines: OrderedDict[str, list[Any]] = OrderedDict()
@@ -119,8 +122,15 @@ class News:
     def _registered(self, held: Any, old: Any) -> None:
         entries = self._strangers.pop(held.ext, None)
         if entries is not None and held.ext not in self._lines:
+            self._share(entries, held)
             _put(self._lines, held.ext, entries, MAX_LINES)
         self._add(held.ext, "registered", held.source, None if old is None else old.source)
+
+    def _share(self, entries: list[Any], held: Any) -> None:
+        """Let a line that requests have begun have the address object of the registration."""
+        for i, part in enumerate(entries):
+            if part == held.source:
+                entries[i] = held.source
 
     def _greeted(self, source: Address, ext: str, _g: bytes, suite: str, *_more: object) -> None:
         _put(self._ext_of, source, ext, MAX_SOURCES)
@@ -153,7 +163,12 @@ class News:
                 known = what in ("registered", "ended", LOGGED_IN)
                 table, most = (self._lines, MAX_LINES) if known else (self._strangers, MAX_STRANGERS)
                 _put(table, ext, entries, most)
-        entries.extend((self._clock(), what, detail, more))
+        now: Any = self._clock()
+        # A millisecond is all that is shown: what one request leads to has one object for its time.
+        if 0 <= now - self._at < _SAME_TIME:
+            now = self._at
+        self._at = now
+        entries.extend((now, what, detail, more))
         if len(entries) > _PARTS * _UNTIDY:
             _tidy(entries)
         if what in _CHANGE:

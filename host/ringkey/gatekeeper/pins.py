@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from ras.lookups import Lookup
 
 from ringkey.gatekeeper.directory import Directory
+from ringkey.gatekeeper.key_cache import Key
 
 # PINs in memory, 250 octets each: a site of the largest size that is measured
 # (docs/gatekeeper-performance.md).  Beyond, the one that was read first goes.
@@ -21,14 +22,16 @@ MAX_PINS = 100_000
 class Known(Lookup):
     """A PIN, and the Kg that it was asked for with last, so that their Ka need not be made each time.
 
-    g, cvm: what that Kg is the key of, g None where it is to be asked for once more; asked: when it was (s).
+    g, ext, cvm: what that Kg is the key of, g None where it is to be asked for once more; asked: when it was
+    (s).  They are the objects that the memory of keys has: a registration keeps no other ones.
     """
 
-    __slots__ = ("asked", "cvm", "g")
+    __slots__ = ("asked", "cvm", "ext", "g")
 
     def __init__(self, pin: str, kg: bytes | None = None) -> None:
         super().__init__(kg=kg, pin=pin)
         self.g: bytes | None = None
+        self.ext = ""
         self.cvm: bytes | None = None
         self.asked = 0.0
 
@@ -63,9 +66,10 @@ class Pins:
             return None
         return known
 
-    def hold(self, known: Known, g: bytes, cvm: bytes | None, asked: float) -> None:
+    def hold(self, known: Known, key: Key, asked: float) -> None:
         """Remember whose key it is that `known` has, and when it was asked for."""
-        known.g, known.cvm, known.asked = g, cvm, asked
+        known.g, known.ext, known.cvm = key
+        known.asked = asked
 
     def forget(self, exts: Iterable[str]) -> None:
         """Let the keys of extensions be asked for again: they are no longer what they were."""
