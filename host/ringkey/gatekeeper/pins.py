@@ -14,7 +14,7 @@ from ras.lookups import Lookup
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.key_cache import Key
 
-# PINs in memory, 250 octets each: a site of the largest size that is measured
+# PINs in memory, 290 octets each: a site of the largest size that is measured
 # (docs/gatekeeper-performance.md).  Beyond, the one that was read first goes.
 MAX_PINS = 100_000
 
