@@ -7,7 +7,7 @@ import socket
 import pytest
 from ras import profile
 from ras.errors import LocalProtocolError
-from ras.keys import SHA256
+from ras.keys import SHA256, authentication_key
 from ras.registrations import Held
 from ringkey.errors import UserError
 from ringkey.gatekeeper import ras_port, record
@@ -15,13 +15,16 @@ from ringkey.gatekeeper.addresses import Addresses
 from ringkey.gatekeeper.answers import BadAnswerError, Found, Refused, Unavailable, parse_status
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.lookups import Lookups
+from ringkey.gatekeeper.phone_records import PhoneRecords
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Budget
 from ringkey.site import control, runtime
 
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound to it here
 KG = bytes(range(32))
-FOUND = Found(KG, SHA256, b"\1\2\3")
+G = bytes(range(16))
+CVM = b"\1\2\3"
+FOUND = Found(KG, SHA256, CVM)
 
 
 class Keys:
@@ -31,6 +34,7 @@ class Keys:
         self.outcome = outcome
         self.memory = cached
         self.since = -1.0
+        self.records = PhoneRecords()
 
     def cached(self, g, ext, cvm=None):
         return self.memory
@@ -38,8 +42,8 @@ class Keys:
     def fresh_since(self):
         return self.since
 
-    def asked(self, g, ext, cvm=None):
-        return 0.0, (g, ext, cvm)
+    def prove(self, g, ext, cvm):
+        self.records.put(ext, g, self.memory, 0.0)
 
     async def device_key(self, g, ext, cvm=None):
         return self.outcome
@@ -89,58 +93,73 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     directory.version = lambda: asked.append(1) or version()
     lookups = Lookups(directory, Keys(FOUND, FOUND), Budget())
     lookups.turn = 1
-    first = lookups.at_once("1001", bytes(16))
-    assert lookups.at_once("1001", bytes(16)) is first, "and its Ka with it"
+    lookups.at_once("1001", G, CVM)
+    lookups.proven(G, "1001", CVM)
+    again = lookups.at_once("1001", G, CVM)
+    assert (again.kg, again.pin, again.ka) == (KG, "4711", authentication_key(SHA256, KG, "4711"))
     assert len(asked) == 1
     with Directory.open(tmp_path / "directory.db", tmp_path / "pin.key") as another:
         another.set_pin("1001", "5555")
     lookups.turn = 2
-    assert lookups.at_once("1001", bytes(16)).pin == "5555"
+    for _ in range(2):
+        again = lookups.at_once("1001", G, CVM)
+        assert (again.pin, again.ka) in {("5555", None), ("5555", authentication_key(SHA256, KG, "5555"))}
+    assert again.ka is not None
+    assert len(asked) == 2
     with Directory.open(tmp_path / "directory.db", tmp_path / "pin.key") as another:
         another.disable("1001")
     assert asyncio.run(lookups.ask("1001", bytes(16))).code == profile.UNKNOWN_EXTENSION, "not of a turn"
     lookups.turn = None
     for _ in range(2):
         assert lookups.at_once("1001", bytes(16)).code == profile.UNKNOWN_EXTENSION
-    other = Lookups(directory, Keys(Found(bytes(32), SHA256, b"\1\2\3"), FOUND), Budget())
+    lookups.turn = 3
+    assert lookups.at_once("1001", G, CVM).code == profile.UNKNOWN_EXTENSION
     directory.enable("1001")
-    known = other.at_once("1001", bytes(16))
-    known.ka = b"ka of that kg"
-    other._keys.memory = Found(bytes(32), SHA256, b"\1\2\3")
-    assert other.at_once("1001", bytes(16)).ka is None, "another Kg, another Ka"
+    lookups.turn = 4
+    assert lookups.at_once("1001", G, CVM).pin == "5555"
+    lookups._keys.memory = Found(bytes(32), SHA256, CVM)
+    lookups.proven(G, "1001", CVM)
+    for _ in range(2):
+        known = lookups.at_once("1001", G, CVM)
+        assert known.kg == bytes(32)
+        assert known.ka in {None, authentication_key(SHA256, bytes(32), "5555")}, "another Kg, another Ka"
 
 
 def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(directory):
     keys = Keys(FOUND, FOUND)
     lookups = Lookups(directory, keys, Budget())
     lookups.turn = 1
-    first = lookups.at_once("1001", bytes(16))
+    lookups.at_once("1001", G, CVM)
+    lookups.proven(G, "1001", CVM)
     keys.memory = None
-    assert lookups.at_once("1001", bytes(16)) is first, "the same turn, nothing has changed"
-    assert lookups.at_once("1001", bytes(15) + b"1") is None, "another g"
-    assert lookups.at_once("1001", bytes(16), b"\1\2\3") is None, "another check value"
+    assert lookups.at_once("1001", G, CVM).kg == KG, "the same turn, nothing has changed"
+    assert lookups.at_once("1001", bytes(15) + b"1", CVM) is None, "another g"
+    assert lookups.at_once("1001", G) is None, "no check value"
+    assert lookups.at_once("1001", G, b"\1\2\4") is None, "another check value"
     keys.memory = Refused("revoked")
-    lookups.forget("1001")
-    assert lookups.at_once("1001", bytes(16)).code == profile.REVOKED
+    keys.records.take("1001")
+    assert lookups.at_once("1001", G, CVM).code == profile.REVOKED
     keys.memory = FOUND
-    assert lookups.at_once("1001", bytes(16)).kg == KG
+    assert lookups.at_once("1001", G, CVM).kg == KG
+    lookups.proven(G, "1001", CVM)
     keys.since, keys.memory = 1.0, FOUND  # from now on a key asked for at 0 is too old
     lookups.turn = 2
-    assert lookups.at_once("1001", bytes(16)).kg == KG, "as the cache says"
+    assert lookups.at_once("1001", G, CVM).kg == KG, "as the cache says"
     keys.memory = None
-    assert lookups.at_once("1001", bytes(16)) is None
+    assert lookups.at_once("1001", G, CVM) is None
 
 
 def test_a_stranger_first_in_a_turn_makes_no_old_key_good(directory):
     keys = Keys(FOUND, FOUND)
     lookups = Lookups(directory, keys, Budget())
     lookups.turn = 1
-    assert lookups.at_once("1001", bytes(16)).kg == KG
+    assert lookups.at_once("1001", G, CVM).kg == KG
+    lookups.proven(G, "1001", CVM)
     keys.since = 1.0  # a key server is there again, say, or a minute has gone by
     lookups.turn = 2
-    assert lookups.at_once("1003", bytes(16)).code == profile.UNKNOWN_EXTENSION
+    assert lookups.at_once("1003", G, CVM).code == profile.UNKNOWN_EXTENSION
     keys.memory = None
-    assert lookups.at_once("1001", bytes(16)) is None, "asked for at 0"
+    assert lookups.at_once("1001", G, CVM) is None, "asked for at 0"
 
 
 def test_a_directory_that_fails_drops_the_request(directory):

@@ -1,7 +1,6 @@
 """Who is looked up first while strangers ask without end; what each table keeps of them, and of phones."""
 
 import asyncio
-import math
 import socket
 import sys
 import time
@@ -253,25 +252,3 @@ def test_keys_that_nobody_has_registered_with_go_first():
     assert there == {g for g, kept in dict(told).items() if kept}, "who keeps them was told of each that went"
     cache.clear()
     assert len(cache) == 0
-
-
-def test_keys_of_one_generation_share_the_object_of_their_check_value():
-    cache = KeyCache(10)
-    for n in range(2):
-        key = (bytes((n,)) * 16, str(n), bytes(bytearray(b"check value ABCD")))
-        cache.put(key, Found(b"k" * 32, SHA256, bytes(bytearray(b"check value ABCD"))))
-    (one, other) = cache.all().items()
-    assert one[0][2] is other[0][2] is one[1].cvm is other[1].cvm
-
-
-def test_a_key_is_told_with_the_object_that_the_cache_has_of_it():
-    cache = KeyCache(10)
-    first = (b"g" * 16, "4711", None)
-    cache.put(first, Found(b"k" * 32, SHA256, b"c" * 16))
-    again = (bytes(bytearray(b"g" * 16)), str(4711), None)
-    _, key = cache.asked(again)
-    assert key == again
-    assert key[0] is first[0]
-    cache.put(again, Found(b"l" * 32, SHA256, b"c" * 16))
-    assert cache.asked(again)[1][0] is first[0]
-    assert cache.asked((b"h" * 16, "4711", None))[0] == -math.inf

@@ -22,6 +22,7 @@ GATEKEEPER = (
     "key_cache",
     "news",
     "observed",
+    "phone_records",
     "pins",
     "record",
     "shapes",

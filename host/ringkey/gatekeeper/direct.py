@@ -26,7 +26,6 @@ from ras.replay import same
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec, Template
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
-from ringkey.gatekeeper.pins import Known
 from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape
 
@@ -175,8 +174,6 @@ class Direct(Registrar):
             ext, g, cvm = old.ext, old.g, old.cvm  # the objects that tables have: not another one of each
         else:
             cvm = same(cvm, self._cvms or ())
-            if isinstance(found, Known) and found.g == g:
-                ext, g = found.ext, found.g
         held = Held(self._random(_IDENTIFIER).hex(), ext, g, suite, source)
         sid = self._random(NONCE)
         held.sid = sid.hex()

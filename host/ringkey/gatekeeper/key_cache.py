@@ -1,83 +1,106 @@
 """Device keys that were fetched once: in memory, and told to whoever keeps them on disk.
 
 Those that a phone has proven outlive those that anybody asked for: strangers can have any key fetched
-that the key server has given them.
+that the key server has given them.  The key that a phone has proven last is in its record
+(phone_records.py), which is a third as large.
 """
 
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import replace
-from typing import Any
 
-from ras.replay import same
-
-from ringkey.gatekeeper.answers import MAX_CHECK_VALUES, Found
+from ringkey.gatekeeper.answers import Found
+from ringkey.gatekeeper.phone_records import PhoneRecords
 
 Key = tuple[bytes, str, bytes | None]  # g, EXT, CVm
 KeyListener = Callable[[Key, Found | None], None]
-# When it was asked for (monotonic, s), the answer, and the key as it is here: whoever keeps its parts has no
-# other objects of them.
-_Entries = OrderedDict[Key, tuple[float, Found, Any]]
+_Entries = OrderedDict[Key, tuple[float, Found]]  # when it was asked for (monotonic, s), and the answer
 
 
 class KeyCache:
     """Up to `limit` keys; beyond it the one that `get` gave longest ago goes, unproven ones first.
 
-    on_key: told of each key that is new, and with None of each that has gone.
+    on_key: told of each key that is new, and with None of each that has gone; records: of phones.
     """
 
-    def __init__(self, limit: int, on_key: KeyListener | None = None) -> None:
+    def __init__(
+        self, limit: int, on_key: KeyListener | None = None, records: PhoneRecords | None = None
+    ) -> None:
         self._limit = limit
         self._on_key = on_key
+        self._records = PhoneRecords() if records is None else records
         self._asked: _Entries = OrderedDict()
+        # What was proven once, and is not what the phone of that extension has proven last.
         self._proven: _Entries = OrderedDict()
-        self._cvms: tuple[bytes, ...] = ()  # one object for each that was seen
 
     def __len__(self) -> int:
-        return len(self._asked) + len(self._proven)
+        return len(self._asked) + len(self._proven) + len(self._records)
 
     def get(self, key: Key, fresh: float | None = None) -> Found | None:
         """Return a key; fresh: only where it was asked for within so many seconds."""
-        for entries in (self._proven, self._asked):
-            entry = entries.get(key)
-            if entry is not None:
-                if fresh is not None and time.monotonic() - entry[0] > fresh:
-                    return None
-                entries.move_to_end(key)
-                return entry[1]
-        return None
-
-    def asked(self, key: Key) -> tuple[float, Any]:
-        """Return when a key that is there was asked for (s, monotonic), and the Key as it is here."""
-        entry = self._proven.get(key) or self._asked.get(key)
-        return (-math.inf, key) if entry is None else (entry[0], entry[2])
+        g, ext, cvm = key
+        entry: tuple[float, Found] | None = None
+        if self._records.has(ext, g, cvm):
+            there = self._records.get(ext)
+            if there is not None:
+                entry = (there[2], there[1])
+        else:
+            for entries in (self._proven, self._asked):
+                entry = entries.get(key)
+                if entry is not None:
+                    entries.move_to_end(key)
+                    break
+        if entry is None or (fresh is not None and time.monotonic() - entry[0] > fresh):
+            return None
+        return entry[1]
 
     def put(self, key: Key, found: Found) -> None:
-        """Remember a key that was asked for now; a proven one stays so."""
-        entries = self._proven if key in self._proven else self._asked
-        old = entries.get(key)
-        mine = old[2] if old is not None else self._mine(key)
-        entries[mine] = (time.monotonic(), self._with_my_cvm(found), mine)
-        entries.move_to_end(key)
-        if self._on_key is not None and (old is None or old[1] != found):
+        """Remember a key that was asked for now; a proven one stays so.
+
+        Where its name has a CVm, that is the one of `found`.
+        """
+        g, ext, cvm = key
+        old = self.get(key)
+        now = time.monotonic()
+        if self._records.has(ext, g, cvm):
+            self._records.put(ext, g, found, now)
+        else:
+            entries = self._proven if key in self._proven else self._asked
+            entries[key] = (now, found)
+            entries.move_to_end(key)
+        if self._on_key is not None and old != found:
             self._on_key(key, found)
         if len(self) > self._limit:
-            self.forget([next(iter(self._asked or self._proven))])
+            self._drop_one()
 
     def prove(self, key: Key) -> None:
         """Hear that a phone has proven that it holds this key, and its PIN."""
-        if self._asked:
-            entry = self._asked.pop(key, None)
-            if entry is not None:
-                self._proven[key] = entry
+        if not self._asked and not self._proven:
+            return
+        entry = self._asked.pop(key, None) or self._proven.pop(key, None)
+        if entry is None:
+            return
+        g, ext, cvm = key
+        asked, found = entry
+        if cvm is None or cvm != found.cvm:  # nobody has said of which generation it is
+            self._proven[key] = entry
+            return
+        before = self._records.get(ext)
+        if before is not None:
+            then_g, then, then_asked = before
+            self._proven[then_g, ext, then.cvm] = (then_asked, then)
+        self._records.put(ext, g, found, asked)
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Forget keys, those that are not there included."""
         for key in keys:
-            gone = self._asked.pop(key, None) or self._proven.pop(key, None)
-            if gone is not None and self._on_key is not None:
+            g, ext, cvm = key
+            if self._records.has(ext, g, cvm):
+                gone = self._records.take(ext)
+            else:
+                gone = bool(self._asked.pop(key, None) or self._proven.pop(key, None))
+            if gone and self._on_key is not None:
                 self._on_key(key, None)
 
     def forget_g(self, revoked: Container[bytes]) -> None:
@@ -91,8 +114,7 @@ class KeyCache:
     def put_back(self, found: dict[Key, Found]) -> None:
         """Take keys that a run before has kept; they are not fresh, and nobody is told."""
         for key, one in found.items():
-            mine = self._mine(key)
-            self._asked[mine] = (-math.inf, self._with_my_cvm(one), mine)
+            self._asked[key] = (-math.inf, one)
 
     def all(self) -> dict[Key, Found]:
         """Return all of them."""
@@ -102,24 +124,20 @@ class KeyCache:
         """Let all of them go from memory; nobody is told."""
         self._asked.clear()
         self._proven.clear()
+        self._records.clear()
 
     def _all(self) -> Iterator[tuple[Key, Found]]:
         for entries in (self._asked, self._proven):
-            for key, (_, found, _) in entries.items():
+            for key, (_, found) in entries.items():
                 yield key, found
+        for ext in self._records:
+            there = self._records.get(ext)
+            if there is not None:
+                g, found, _ = there
+                yield (g, ext, found.cvm), found
 
-    def _mine(self, key: Key) -> Any:
-        """Return a key with the object that others have of its CVm."""
-        cvm = key[2]
-        if cvm is None:
-            return key
-        return key[0], key[1], self._my_cvm(cvm)
-
-    def _with_my_cvm(self, found: Found) -> Found:
-        cvm = self._my_cvm(found.cvm)
-        return found if cvm is found.cvm else replace(found, cvm=cvm)
-
-    def _my_cvm(self, cvm: bytes) -> bytes:
-        if cvm not in self._cvms:
-            self._cvms = (*self._cvms, cvm)[-MAX_CHECK_VALUES:]
-        return same(cvm, self._cvms)
+    def _drop_one(self) -> None:
+        # Of records there are more than that only where a run before had room for more.
+        for key, _ in self._all():
+            self.forget([key])
+            return

@@ -41,10 +41,11 @@ from ringkey.gatekeeper.changes import Follower
 from ringkey.gatekeeper.client_tls import reason
 from ringkey.gatekeeper.key_cache import Key, KeyCache, KeyListener
 from ringkey.gatekeeper.key_session import close_later, new_session
+from ringkey.gatekeeper.phone_records import PhoneRecords
 
-# Entries of the cache, some 500 octets each: a site of 10,000 phones, each with an old key and a
-# new one while Km is being replaced.  Beyond it the key that was not used for longest goes, those that
-# nobody has registered with first.
+# Entries of the cache, some 170 octets each, 500 where they are not what their phone has proven last: a site
+# of 10,000 phones, each with an old key and a new one while Km is being replaced.  Beyond it the key that was
+# not used for longest goes, those that nobody has registered with first.
 MAX_KEYS = 20_000
 # Seconds until a cached key is asked for again, where a key server answers: how long one that was
 # revoked may still be taken for good by a gatekeeper that nobody has told.
@@ -86,7 +87,7 @@ class KeyClient:
     on_revoked: told of g that were revoked; on_key: see KeyCache; on_statuses: told what each key server
     said last; keys: how many to keep, MAX_KEYS at the least.
     ready: an Event, set while a key server answers; tried: set once the first answer or failure
-    is there; lookups: questions asked for keys.
+    is there; lookups: questions asked for keys; records: the keys of phones.
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class KeyClient:
         self._on_revoked = on_revoked
         self._log = log.get("ringkey.gatekeeper.keys")
         self._on_statuses = on_statuses
-        self._cache = KeyCache(max(MAX_KEYS, keys), on_key)
+        self.records = PhoneRecords()
+        self._cache = KeyCache(max(MAX_KEYS, keys), on_key, self.records)
         self._running: dict[Key, asyncio.Task[Outcome]] = {}
         self._revoked: set[bytes] = set()
         self._statuses: dict[str, Status] = {}
@@ -220,10 +222,6 @@ class KeyClient:
     def fresh_since(self) -> float:
         """Return when a key is to have been asked for, for `cached` to take it (s, monotonic)."""
         return time.monotonic() - FRESH if self.ready.is_set() else -math.inf
-
-    def asked(self, g: bytes, ext: str, cvm: bytes | None = None) -> tuple[float, Any]:
-        """Return when a key in memory was asked for (s, monotonic), and the Key as the memory has it."""
-        return self._cache.asked((g, ext, cvm))
 
     def prove(self, g: bytes, ext: str, cvm: bytes | None) -> None:
         """A phone has registered with this key: it is kept before those of strangers."""

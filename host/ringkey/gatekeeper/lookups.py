@@ -17,7 +17,7 @@ from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.errors import DirectoryError
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.observed import Observed
-from ringkey.gatekeeper.pins import Known, Pins
+from ringkey.gatekeeper.pins import Pins
 from ringkey.gatekeeper.record import Budget
 
 # What the key server's refusals are to a phone (protocol.md section 6).  Every other one, such as
@@ -41,7 +41,7 @@ class Lookups:
         self.turn: int | None = None
         self._oldest = math.inf  # when a key was asked for at the earliest that is still good, in this turn
         self._observed = observed or Observed()
-        self._pins = Pins(directory)
+        self._pins = Pins(directory, keys.records)
         self._keys = keys
         self._budget = budget
         self._log = log.get("ringkey.gatekeeper.lookups")
@@ -64,15 +64,12 @@ class Lookups:
         if turn is not None:
             # Before `_answer`, with which the turn begins for `ready`, whatever comes of it.
             self._oldest = self._keys.fresh_since()
-        answer = self._answer(ext, found, turn, fetched=False)
-        if turn is not None and isinstance(found, Found) and isinstance(answer, Known):
-            asked, key = self._keys.asked(g, ext, cvm)
-            self._pins.hold(answer, key, asked)
-        return answer
+        return self._answer(ext, found, turn, fetched=False)
 
-    def forget(self, ext: str) -> None:
-        """Ask anew for the key of an extension, which is no longer what it was."""
-        self._pins.forget((ext,))
+    def proven(self, g: bytes, ext: str, cvm: bytes) -> None:
+        """Hear that a phone has registered with this key: it and its PIN stay before those of strangers."""
+        self._keys.prove(g, ext, cvm)
+        self._pins.proven(ext)
 
     async def ask(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup:
         """Return the answer, with the key from the key server."""
@@ -82,19 +79,18 @@ class Lookups:
         return self._answer(ext, outcome, None, fetched=True)
 
     def _answer(self, ext: str, outcome: Outcome, turn: int | None, *, fetched: bool) -> Lookup:
-        found = isinstance(outcome, Found)
         try:
-            lookup = self._pins.with_key(ext, outcome.kg if isinstance(outcome, Found) else None, turn)
+            pin = self._pins.get(ext, turn)
         except DirectoryError as error:
             if self._budget.allows():
                 self._log.error("directory_failed", ext=ext, reason=error.what, next_step=error.next_step)
             return Lookup(available=False)
-        known = lookup is not None
+        known = pin is not None
         # From memory it happens twice for each registration: not worth a line.
-        if (fetched or not found) and self._budget.allows():
+        if (fetched or not isinstance(outcome, Found)) and self._budget.allows():
             self._tell(ext, outcome, known=known)
         if isinstance(outcome, Found):
-            return lookup or Lookup(profile.UNKNOWN_EXTENSION, kg=outcome.kg)
+            return Lookup(0 if known else profile.UNKNOWN_EXTENSION, kg=outcome.kg, pin=pin)
         if not known:
             return Lookup(profile.UNKNOWN_EXTENSION)
         if isinstance(outcome, Unavailable) or outcome.code == "malformed":

@@ -268,6 +268,8 @@ class GatekeeperService:
         state.put_back(
             registrar, lambda held: usable(held, directory, left.found), lambda: Keys(*keys.kept())
         )
+        for held in registrar.held():
+            keys.prove(held.g, held.ext, held.cvm)
         self._new_status(keys.last_status)
 
     def _end_outdated(self, keys: KeyClient) -> None:
@@ -341,12 +343,10 @@ class GatekeeperService:
     def _key_changed(self, key: Key, found: Found | None) -> None:
         if self._state is not None:
             self._state.keep_key(key, found)
-        if self._lookups is not None:
-            self._lookups.forget(key[1])
 
     def _registered(self, held: Held) -> None:
-        if self._keys is not None:
-            self._keys.prove(held.g, held.ext, held.cvm)
+        if self._lookups is not None:
+            self._lookups.proven(held.g, held.ext, held.cvm)
 
     def _ended(self, held: Held, reason: str) -> None:
         if self._signalling is not None:
