@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from ras import kept
+from ras.held import Held
 from ras.keys import SHA256
 from ras.policy import Settings
 from ras.registrar import Registrar
-from ras.registrations import Held
 from ras.throttle import Throttle
 from ringkey.gatekeeper.answers import Found
 from ringkey.gatekeeper.state import ticks
@@ -33,11 +33,11 @@ def registrar():
     return Registrar(settings, secrets.token_bytes)
 
 
-def registration(ext="1001", identifier="00" * 8, life=300_000):
+def registration(ext="1001", identifier="00" * 8, life=300_000, ka=b"\xaa" * 32):
     now = ticks.moment().mono
-    held = Held(identifier, ext, b"g" * 16, SHA256, SOURCE)
-    held.sid, held.cvm = identifier * 2, b"\1\2\3"
-    held.ka, held.ks, held.rg = b"\xaa" * 32, b"\xbb" * 32, b"\xcc" * 16
+    sid = bytes.fromhex(identifier * 2)
+    held = Held(ext, SHA256, SOURCE, sid, b"g" * 16, b"\xcc" * 16, ka, b"\xbb" * 32)
+    held.cvm = b"\1\2\3"
     held.since, held.expires = now, now + life
     return held
 

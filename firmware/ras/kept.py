@@ -11,8 +11,8 @@ that lets time go on where the process before left it (docs/gatekeeper-state.md)
 """
 
 from ras.compat import const
-from ras.keys import SUITES
-from ras.registrations import Held, software
+from ras.held import Held, octets_of, software
+from ras.keys import NONCE, SUITES
 
 _VERSION = const(2)
 _TEXTS = const(10)
@@ -100,11 +100,12 @@ def put_back(registrar, held: "list[Held]", nonces: list, answered: list, failed
 
 def pack(held: Held, shift: int) -> bytes:
     """Return a registration as octets.  They hold its keys."""
-    identifier, ext, sid = held.identifier.encode(), held.ext.encode(), bytes.fromhex(held.sid)
+    identifier, sid, g, rg, ka, ks = held.parts()
+    identifier, ext = identifier.hex().encode(), held.ext.encode()
     host, port = held.source
     host = host.encode()
     words = held.software.encode()
-    octet, g, cvm, ka, ks, rg = _OCTETS, held.g, held.cvm, held.ka, held.ks, held.rg
+    octet, cvm = _OCTETS, held.cvm
     return b"".join(
         (
             octet[_VERSION],
@@ -159,12 +160,16 @@ def unpack(octets: bytes, shift: int) -> Held:
         at = end
     if len(octets) != at + _NUMBERS:
         raise ValueError("a registration is cut off, or something follows it")
+    identifier, ext, g, sid, cvm, ka, ks, rg = parts[:8]
+    sizes = [len(one) for one in (g, sid, rg, ka, ks)]
+    if sizes != [NONCE, NONCE, NONCE, suite.key, suite.key] or not octets_of(identifier.decode()):
+        raise ValueError("a registration with a part of another length")
     port = int.from_bytes(octets[at : at + 2], "big")
     numbers = [int.from_bytes(octets[i : i + 8], "big") for i in range(at + 2, len(octets), 8)]
-    held = Held(parts[0].decode(), parts[1].decode(), parts[2], suite, (parts[8].decode(), port))
+    source = (parts[8].decode(), port)
+    held = Held(ext.decode(), suite, source, sid, g, rg, ka, ks, octets_of(identifier.decode()))
     held.software = software(parts[9] if len(parts) == _TEXTS else b"", b"")
-    held.sid = parts[3].hex()
-    held.cvm, held.ka, held.ks, held.rg = parts[4:8]
+    held.cvm = cvm
     held.heard, held.sent = numbers[:2]
     held.expires = numbers[2] - shift
     held.since = numbers[3] - shift

@@ -21,13 +21,14 @@ from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
+from ras.held import Held, new_sid, software
 from ras.keys import NONCE, Suite, authentication_key, reject_key, session_key
 from ras.lookups import Asked, Lookup, Pending
 from ras.mac import hmac_digest
 from ras.message import GCF as _GCF
 from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
 from ras.policy import Settings
-from ras.registrations import Held, Registrations, software
+from ras.registrations import Registrations
 from ras.replay import Nonces, Recent, same
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
@@ -353,20 +354,17 @@ class Registrar:
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(), now, ka)
             return
         old = self._registrations.of(asked.ext)
-        ext, g = asked.ext, found[profile.G]
-        if old is not None and old.g == g:
-            ext, g = old.ext, old.g  # the objects that tables have: not another one of each
-        held = Held(self._random(8).hex(), ext, g, asked.suite, asked.source)
-        held.sid = self._random(NONCE).hex()
+        # The object that tables have, not another one.
+        ext = asked.ext if old is None else old.ext
+        g, re, rg, sid = found[profile.G], found[profile.RE], found[profile.RG], new_sid(self._random)
+        ks = session_key(asked.suite, lookup.kg, lookup.pin, re, rg)
+        held = Held(ext, asked.suite, asked.source, sid, g, rg, ka, ks)
         held.cvm = same(found[profile.CVM_ID], self._cvms or ())
         vendor = asked.message.value["endpointVendor"]
         held.software = software(vendor.get("productId", b""), vendor.get("versionId", b""))
-        held.ka = ka
-        held.rg = found[profile.RG]
-        held.ks = session_key(asked.suite, lookup.kg, lookup.pin, found[profile.RE], held.rg)
         life = self._registrations.life(value)
         _, signalling = self.settings.addresses(asked.source[0])
-        elements = {profile.RE: found[profile.RE], profile.RG: held.rg, profile.SID: bytes.fromhex(held.sid)}
+        elements = {profile.RE: re, profile.RG: rg, profile.SID: sid}
         self._registrations.ask_to_fetch(held, elements)
         octets = answers.within(
             asked.message,

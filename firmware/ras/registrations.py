@@ -9,9 +9,8 @@ from ras import answers, build, profile
 from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
-from ras.keys import Suite
+from ras.held import IDENTIFIER, Held, Release, octets_of
 from ras.message import RRQ, URQ, Message
-from ras.tables import REGISTRATION, Machine
 
 # The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
 MAX_HELD = const(20000)
@@ -24,117 +23,6 @@ _IDLE_TIMERS = const(64)
 _SPAN = const(4096)
 _TRIES = const(3)
 _FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
-
-
-class Life:
-    """A state of `tables.REGISTRATION`; there is one object for each, which all registrations share."""
-
-    def __init__(self, state: str) -> None:
-        self.state = state
-        self._after: dict = {}
-
-    def __repr__(self) -> str:
-        return "Life(%s)" % self.state
-
-    def allows(self, event: str) -> bool:
-        """Tell whether `event` may happen now."""
-        return event in self._after
-
-    def after(self, event: str) -> "Life":
-        """Return the Life after `event`; raises LocalProtocolError where it can not happen."""
-        if event not in self._after:
-            Machine("registration", REGISTRATION, self.state).feed(event)
-        return self._after[event]
-
-
-def _lives() -> Life:
-    """Return the first Life, from which all others are to be reached."""
-    lives: dict = {}
-    events = set()
-    for line in REGISTRATION.strip().split("\n"):
-        for arrow in line.split(" ")[1:]:
-            events.add(arrow.split(">")[0])
-    waiting = ["registered"]
-    while waiting:
-        state = waiting.pop()
-        life = lives.setdefault(state, Life(state))
-        for event in events:
-            machine = Machine("registration", REGISTRATION, state)
-            if machine.allows(event):
-                after = machine.feed(event)
-                if after not in lives:
-                    waiting.append(after)
-                life._after[event] = lives.setdefault(after, Life(after))
-    return lives["registered"]
-
-
-_REGISTERED = _lives()
-
-
-_NAMES: dict = {}  # what `software` has found before: thousands of phones share one text
-_MOST_NAMES = const(64)
-_LONGEST_NAME = const(64)  # octets: what fits on a page
-
-
-def software(product: bytes, version: bytes) -> str:
-    """Return what an endpoint says of its software (productId, versionId of endpointVendor), for people."""
-    found = _NAMES.get((product, version))
-    if found is None:
-        if len(_NAMES) >= _MOST_NAMES:
-            _NAMES.clear()
-        text = b" ".join([one for one in (product, version) if one])[:_LONGEST_NAME]
-        found = "".join([chr(octet) if 32 <= octet < 127 else "?" for octet in text])
-        _NAMES[product, version] = found
-    return found
-
-
-class Held:
-    """A registration: identifier, ext, g, suite; sid in lower-case hex; source and
-    signalling of the endpoint; expires: ms; cvm: check value of the Km its keys come from;
-    software: its own words for it; machine: its Life; proven: the source that has proven the PIN last,
-    None once another registration says that.
-    """
-
-    # There are up to a million of them.
-    __slots__ = (
-        "identifier",
-        "ext",
-        "g",
-        "suite",
-        "source",
-        "sid",
-        "cvm",
-        "expires",
-        "since",
-        "machine",
-        "proven",
-        "ka",
-        "ks",
-        "rg",
-        "heard",
-        "sent",
-        "release",
-        "software",
-    )
-
-    def __init__(self, identifier: str, ext: str, g: bytes, suite: Suite, source) -> None:
-        self.identifier = identifier
-        self.ext = ext
-        self.g = g
-        self.suite = suite
-        self.source = self.proven = source
-        self.sid = ""
-        self.cvm = b""
-        self.expires = 0
-        self.since = 0
-        self.machine: Life = _REGISTERED
-        self.ka = self.ks = self.rg = b""
-        self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
-        self.software = ""
-        self.release: "_Release | None" = None  # the _Release that waits for its UCF
-
-    def __repr__(self) -> str:
-        return "Held(%s, %s)" % (self.ext, self.identifier)
 
 
 class Registrations:
@@ -151,11 +39,12 @@ class Registrations:
         self._codec = codec
         self._attempts = attempts
         self.outdated: tuple = ()
-        self._by_identifier: dict = {}
+        self._by_identifier: dict = {}  # by the octets of it
         self._by_ext: dict = {}
         attempts.look_at(self._by_ext.get)
+        # By SIDs that do not begin with the identifier, as those of a version before this one do not.
         self._by_sid: dict = {}
-        self._releases: dict = {}  # requestSeqNum of our URQ -> _Release
+        self._releases: dict = {}  # requestSeqNum of our URQ -> Release
         self._timers: list = []  # heap of (when, number that tells equals apart, what is due)
         self._due = 0
         self._later: dict = {}  # number of a span of time -> identifiers of registrations that end in it
@@ -185,6 +74,9 @@ class Registrations:
 
     def with_sid(self, sid: str) -> "Held | None":
         """Return the registration whose SID this is, in lower-case hex, or None."""
+        held: "Held | None" = self._by_identifier.get(octets_of(sid[: 2 * IDENTIFIER]))
+        if held is not None and held.sid == sid and held.ks:
+            return held
         return self._by_sid.get(sid)
 
     def add(self, held: Held, life: int, now: int) -> None:
@@ -195,11 +87,13 @@ class Registrations:
 
     def put_back(self, held: Held) -> None:
         """Hold a registration until the time that it has in `expires`."""
-        self._by_identifier[held.identifier] = held
+        key, sid = held.parts()[:2]
+        self._by_identifier[key] = held
         self._by_ext[held.ext] = held
-        self._by_sid[held.sid] = held
+        if sid[:IDENTIFIER] != key:
+            self._by_sid[sid.hex()] = held
         self._attempts.registered(held)
-        self._schedule(held.expires, held.identifier)
+        self._schedule(held.expires, key)
 
     def replace(self, old: Held, new: Held, now: int) -> None:
         """End `old` since the endpoint of `new` has registered its extension."""
@@ -244,7 +138,7 @@ class Registrations:
                     self._schedule(held.expires, identifier)
         while self._timers and self._timers[0][0] <= now:
             due = heapq.heappop(self._timers)[2]
-            if isinstance(due, _Release):
+            if isinstance(due, Release):
                 if due.number in self._releases and self._releases[due.number] is due:
                     self._release_again(due, now)
             elif due in self._by_identifier:
@@ -254,7 +148,7 @@ class Registrations:
                 elif held.machine.state == "registered":
                     self._end(held, "expire", "ttlExpired")
 
-    def _schedule(self, when: int, what: "str | _Release") -> None:
+    def _schedule(self, when: int, what: "bytes | Release") -> None:
         """Let the registration of an identifier, or a release, be looked at then."""
         if (
             self._waiting + len(self._timers)
@@ -262,7 +156,7 @@ class Registrations:
         ):
             self._tidy()
         span = when // _SPAN
-        if span > self._begun and not isinstance(what, _Release):
+        if span > self._begun and not isinstance(what, Release):
             found = self._later.get(span)
             if found is None:
                 found = self._later[span] = []
@@ -282,8 +176,8 @@ class Registrations:
             found = self._later[span] = [one for one in self._later[span] if one in self._by_identifier]
             self._waiting += len(found)
 
-    def _wanted(self, what: "str | _Release") -> bool:
-        if isinstance(what, _Release):
+    def _wanted(self, what: "bytes | Release") -> bool:
+        if isinstance(what, Release):
             return self._releases.get(what.number) is what
         return what in self._by_identifier
 
@@ -296,7 +190,7 @@ class Registrations:
         """
         found = self._codec.elements(message)
         brief = self._codec.brief(message)
-        held: "Held | None" = self._by_identifier.get(brief.get("endpointIdentifier"))
+        held: "Held | None" = self._by_identifier.get(octets_of(brief.get("endpointIdentifier")))
         if held is None or not compare_digest(found[profile.RG], held.rg):
             raise RemoteProtocolError("%s: no such registration" % message.kind)
         codec = self._codec
@@ -344,9 +238,9 @@ class Registrations:
 
     def _end(self, held: Held, event: str, reason: str) -> None:
         held.machine = held.machine.after(event)
-        self._by_identifier.pop(held.identifier, None)
+        self._by_identifier.pop(held.parts()[0], None)
         self._forget(held)
-        held.ka = b""
+        held.forget_keys()
         if held.release is not None:
             # Whatever ended it, a URQ of the endpoint that crossed ours too: ours waits no longer.
             self._releases.pop(held.release.number, None)
@@ -356,8 +250,9 @@ class Registrations:
 
     def _forget(self, held: Held) -> None:
         """Forget SID and Ks (protocol.md section 7)."""
-        self._by_sid.pop(held.sid, None)
-        held.ks = b""
+        if self._by_sid:
+            self._by_sid.pop(held.sid, None)
+        held.forget_ks()
         if self._by_ext.get(held.ext) is held:
             del self._by_ext[held.ext]
             if held.proven is not None:
@@ -374,11 +269,11 @@ class Registrations:
         value = build.unregistration_request(self._number, held.identifier, signalling, reason)
         re = held.sent.to_bytes(8, "big") + self._random(8)
         octets = profile.seal(URQ, value, {profile.RE: re, profile.RG: held.rg}, held.suite, held.ka)
-        release = held.release = _Release(held, self._number, re, octets)
+        release = held.release = Release(held, self._number, re, octets)
         self._releases[self._number] = release
         self._release_again(release, now)
 
-    def _release_again(self, release: "_Release", now: int) -> None:
+    def _release_again(self, release: Release, now: int) -> None:
         if release.tries >= _TRIES:
             self._end(release.held, "expire", "")
             return
@@ -401,14 +296,3 @@ class Registrations:
         ):
             raise RemoteProtocolError("UCF: wrong ICV, Re or Rg")
         self._end(held, "confirm", "")
-
-
-class _Release:
-    """A URQ of ours that waits for its UCF."""
-
-    def __init__(self, held: Held, number: int, re: bytes, octets: bytes) -> None:
-        self.held = held
-        self.number = number
-        self.re = re
-        self.octets = octets
-        self.tries = 0

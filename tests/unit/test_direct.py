@@ -9,13 +9,13 @@ from loadgen.answers import Answers
 from loadgen.templates import Requests
 from ras import kept
 from ras.generator import pack
+from ras.held import Held
 from ras.keys import SHA1, SHA256, authentication_key, check_value, device_key, master_key, reject_key
 from ras.lookups import Lookup
 from ras.message import GCF, GRJ, RCF, decode_message
 from ras.noise import Noise
 from ras.policy import Settings
 from ras.registrar import Registrar
-from ras.registrations import Held
 from ras.throttle import Throttle
 from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.direct import Direct
@@ -101,7 +101,8 @@ def table(recent):
 
 
 # All that a registration says; compiled, its class has no __slots__.
-HELD = [name for name in dir(Held) if not name.startswith("_") and name != "release"]
+_NOT_SAID = ("release", "parts", "forget_ks", "forget_keys")
+HELD = [name for name in dir(Held) if not name.startswith("_") and name not in _NOT_SAID]
 
 
 def seen(what):

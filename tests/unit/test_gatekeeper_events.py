@@ -2,9 +2,9 @@
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from ras.held import Held
 from ras.keys import SHA256
 from ras.message import GRQ, RRQ
-from ras.registrations import Held
 from ringkey.gatekeeper import metrics, observed, record
 from ringkey.gatekeeper import news as news_module
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN, apart
@@ -16,7 +16,7 @@ CVM = b"\1\2\3"
 
 
 def held(ext, source=HERE):
-    made = Held(f"id-{ext}", ext, bytes(16), SHA256, source)
+    made = Held(ext, SHA256, source, *([bytes(16)] * 3), bytes(32), bytes(32))
     made.cvm = CVM
     return made
 

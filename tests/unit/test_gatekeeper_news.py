@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 from ras import profile
+from ras.held import Held
 from ras.keys import SUITES
 from ras.lookups import Lookup
 from ras.message import GRQ, RRQ
-from ras.registrations import Held
 from ringkey.errors import UserError
 from ringkey.gatekeeper import lookups, renewals
 from ringkey.gatekeeper import news as module
@@ -24,8 +24,8 @@ THERE = ("192.0.2.6", 1719)
 
 
 def held(ext, source=HERE):
-    made = Held(f"id-{ext}", ext, bytes(16), SUITES["sha256"], source)
-    made.sid, made.cvm, made.ka = ext, b"\x01\x02\x03", b"k"
+    made = Held(ext, SUITES["sha256"], source, bytes(16), bytes(16), bytes(16), bytes(32), bytes(32))
+    made.cvm = b"\x01\x02\x03"
     return made
 
 
@@ -236,7 +236,7 @@ def test_a_registration_that_ends_meanwhile_is_left_out():
     async def within():
         task = asyncio.create_task(commands["registrations"]({}))
         await asyncio.sleep(0)
-        last.ka = b""
+        last.forget_keys()
         return json.loads(await task)
 
     assert len(asyncio.run(within())["registrations"]) == 2 * PIECE - 1
@@ -339,8 +339,7 @@ def test_a_line_has_the_address_object_of_its_registration_and_one_time_for_one_
     address = ("192.0.2.7", 1719)
     news.event(("request", ("192.0.2.7", int("1719")), "1001"))
     news.event(("confirmed", address, "1001"))
-    held = Held("ab", "1001", b"g" * 16, SUITES["sha256"], address)
-    news.event(("registered", held, None))
+    news.event(("registered", held("1001", address), None))
     line = news._lines["1001"]
     assert line[2] is address
     assert line[4] is line[0]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from ras import profile
+from ras.held import Held
 from ras.keys import SHA256
-from ras.registrations import Held
 from ringkey.cli import top
 from ringkey.gatekeeper import observed, reasons
 from ringkey.gatekeeper.answers import Found, Refused, Unavailable
@@ -62,7 +62,7 @@ def test_what_strangers_choose_is_no_label_and_bounded():
 
 def test_a_failure_is_forgotten_when_the_phone_registers():
     seen = Observed()
-    held = Held("id", "1001", bytes(16), SHA256, SOURCE)
+    held = Held("1001", SHA256, SOURCE, *([bytes(16)] * 3), bytes(32), bytes(32))
     for _ in range(2):
         seen.event(("request", SOURCE, "1001"))
         seen.event(("refused", SOURCE, "1001", profile.REVOKED))
@@ -77,7 +77,7 @@ def test_a_failure_is_forgotten_when_the_phone_registers():
 def test_latencies_are_of_the_request_they_answer():
     timed = []
     seen = Observed(lambda kind, seconds: timed.append(kind))
-    held = Held("id", "1001", bytes(16), SHA256, SOURCE)
+    held = Held("1001", SHA256, SOURCE, *([bytes(16)] * 3), bytes(32), bytes(32))
     seen.event(("confirmed", SOURCE, "1001"))  # of a request that was never seen
     assert timed == []
     seen.came(b"\x02")

@@ -7,8 +7,8 @@ import socket
 import pytest
 from ras import profile
 from ras.errors import LocalProtocolError
+from ras.held import Held
 from ras.keys import SHA256, authentication_key
-from ras.registrations import Held
 from ringkey.errors import UserError
 from ringkey.gatekeeper import ras_port, record
 from ringkey.gatekeeper.addresses import Addresses
@@ -204,7 +204,7 @@ def test_a_flood_does_not_fill_the_log(capfd, monkeypatch):
     told = record.Record()
     for _ in range(1000):
         told.event(("dropped", ("192.0.2.1", 5), "malformed"), ())
-    held = Held("id", "1001", bytes(16), SHA256, ("192.0.2.1", 5))
+    held = Held("1001", SHA256, ("192.0.2.1", 5), *([bytes(16)] * 3), KG, KG)
     told.event(("registered", held, None), ())  # whoever can cause this has a key
     clock[0] += 1
     told.event(("dropped", ("192.0.2.1", 5), "malformed"), ())

@@ -105,8 +105,7 @@ def test_whose_pin_or_extension_was_changed_registers_anew(tmp_path):
         held = []
         for ext in ("1", "2", "3", "4", "5"):
             directory.add(ext, "4711")
-            held.append(registration(ext, ext * 16))
-            held[-1].ka = authentication_key(SHA256, KG, "4711")
+            held.append(registration(ext, ext * 16, ka=authentication_key(SHA256, KG, "4711")))
         keys = {(one.g, one.ext, one.cvm): FOUND for one in held if one.ext != "5"}
         assert usable(held, directory, keys) == held
         directory.set_pin("1", "4712")

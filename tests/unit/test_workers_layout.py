@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 from ras import kept
+from ras.held import Held
 from ras.keys import SHA256
 from ras.policy import Settings
 from ras.registrar import Registrar
-from ras.registrations import Held
 from ras.throttle import Throttle
 from ringkey.errors import UserError
 from ringkey.gatekeeper.answers import Found
@@ -36,9 +36,10 @@ def config(site):
 
 def held_of(ext, life=300_000):
     now = ticks.moment().mono
-    held = Held(f"{int(ext):016x}", ext, b"g" * 16, SHA256, ("192.0.2.1", int(ext)))
-    held.sid, held.cvm = held.identifier * 2, CVM
-    held.ka, held.ks, held.rg = b"\xaa" * 32, b"\xbb" * 32, b"\xcc" * 16
+    sid = int(ext).to_bytes(8, "big") * 2
+    source = ("192.0.2.1", int(ext))
+    held = Held(ext, SHA256, source, sid, b"g" * 16, b"\xcc" * 16, b"\xaa" * 32, b"\xbb" * 32)
+    held.cvm = CVM
     held.since, held.expires, held.heard = now - 5000, now + life, int(ext)
     return held
 

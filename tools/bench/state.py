@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from ras.held import Held
 from ras.keys import SHA256
 from ras.message import GRQ, RRQ
 from ras.policy import Settings
 from ras.registrar import Registrar
-from ras.registrations import Held
 from ringkey.gatekeeper.digests import of_request
 from ringkey.gatekeeper.state import ticks
 from ringkey.gatekeeper.state.collector import Collector
@@ -58,9 +58,9 @@ class Bench:
         if old is not None:
             registrar._registrations._end(old, "expire", "")
         source = (f"127.0.{int(ext) % 256}.1", 4000)
-        held = Held(os.urandom(8).hex(), ext, os.urandom(16), SHA256, source)
-        held.sid, held.cvm = os.urandom(16).hex(), b"\1\2\3"
-        held.ka, held.ks, held.rg = os.urandom(32), os.urandom(32), os.urandom(16)
+        sid, g, rg, ka, ks = (os.urandom(n) for n in (16, 16, 16, 32, 32))
+        held = Held(ext, SHA256, source, sid, g, rg, ka, ks)
+        held.cvm = b"\1\2\3"
         held.since, held.expires = now, now + 310_000
         registrar._registrations.put_back(held)
         for kind in (GRQ, RRQ):

@@ -4,6 +4,7 @@ CORE = (
     "attempts",
     "codec",
     "generator",
+    "held",
     "kept",
     "keys",
     "lookups",

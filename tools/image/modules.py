@@ -23,6 +23,7 @@ NOT_ON_A_PHONE = frozenset(
         "ras/refusals.py",
         "ras/sealedfile.py",
         "ras/registrar.py",
+        "ras/held.py",
         "ras/registrations.py",
         "ras/replay.py",
         "ras/throttle.py",

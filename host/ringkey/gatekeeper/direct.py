@@ -15,12 +15,12 @@ from typing import Any
 
 from ras import profile
 from ras.generator import SERVER_ID, fits
-from ras.keys import NONCE, Suite, authentication_key, session_key
+from ras.held import IDENTIFIER, Held, new_sid, software
+from ras.keys import Suite, authentication_key, session_key
 from ras.lookups import Lookup
 from ras.message import GCF, GRQ, RCF, RRQ
 from ras.policy import Settings
 from ras.registrar import RG_SPAN, Registrar
-from ras.registrations import Held, software
 from ras.replay import same
 
 from ringkey.gatekeeper.addresses import Address
@@ -29,8 +29,6 @@ from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape
 
-# Octets of an endpointIdentifier, two characters each.
-_IDENTIFIER = 8
 _GCF = (profile.RE, profile.RG)
 _RCF = (profile.RE, profile.RG, profile.SID)
 _RENEW = (*_RCF, profile.REFRESH)
@@ -166,22 +164,17 @@ class Direct(Registrar):
         life = min(life or most, most)
         place = settings.addresses(source[0])[1]
         names = _RENEW if cvm in registrations.outdated else _RCF
-        template = self._template(octets, (RCF, place, life), (suite.name, 2 * _IDENTIFIER, names))
+        template = self._template(octets, (RCF, place, life), (suite.name, 2 * IDENTIFIER, names))
         if template is None:
             return False
         source = self._proven(RRQ, re, key, source, ext, g, own, now)
-        if old is not None and old.g == g and old.cvm == cvm:
-            ext, g, cvm = old.ext, old.g, old.cvm  # the objects that tables have: not another one of each
-        else:
-            cvm = same(cvm, self._cvms or ())
-        held = Held(self._random(_IDENTIFIER).hex(), ext, g, suite, source)
-        sid = self._random(NONCE)
-        held.sid = sid.hex()
-        held.cvm = cvm
+        if old is not None:
+            ext = old.ext  # the object that tables have: not another one
+        sid = new_sid(self._random)
+        ks = session_key(suite, found.kg, found.pin, re, rg)
+        held = Held(ext, suite, source, sid, g, rg, ka, ks)
+        held.cvm = same(cvm, self._cvms or ())
         held.software = software(product, version)
-        held.ka = ka
-        held.rg = rg
-        held.ks = session_key(suite, found.kg, found.pin, re, rg)
         elements = {profile.RE: re, profile.RG: rg, profile.SID: sid, profile.REFRESH: b"\x01"}
         answer = template.fill(number, held.identifier, elements, ka)
         if old is not None:

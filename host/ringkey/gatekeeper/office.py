@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from ras.held import Held
 from ras.registrar import Registrar
-from ras.registrations import Held
 
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import place

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from ras.held import Held
 from ras.policy import Settings
 from ras.registrar import Registrar
-from ras.registrations import Held
 from ras.throttle import Throttle
 
 from ringkey import log

@@ -5,9 +5,9 @@ docs/gatekeeper-silence.md has the list.
 
 from ras import answers, keys, lookups, message, profile
 from ras.attempts import Attempts
+from ras.held import Held
 from ras.lookups import Asked, Pending
 from ras.noise import Noise
-from ras.registrations import Held
 from ras.throttle import Throttle
 
 from exchange import MANY, Exchange, Issuing, patient, registered
@@ -206,7 +206,16 @@ def test_however_many_are_registered_each_is_known():
     there = {}
     attempts.look_at(there.get)
     for i in range(3000):
-        held = Held("", str(10000 + i), b"g" * 16, keys.SHA256, ("10.0.%d.%d" % (i >> 8, i & 255), i))
+        held = Held(
+            str(10000 + i),
+            keys.SHA256,
+            ("10.0.%d.%d" % (i >> 8, i & 255), i),
+            bytes(16),
+            b"g" * 16,
+            bytes(16),
+            bytes(32),
+            bytes(32),
+        )
         attempts.succeeded(held.source, held.ext, held.g, 0)
         there[held.ext] = held
         attempts.registered(held)

@@ -1,9 +1,9 @@
 """What of a gatekeeper outlives its process: as octets, and in a new registrar that goes on with it."""
 
 from ras import kept, keys, message
+from ras.held import Held
 from ras.policy import Settings
 from ras.registrar import Registrar
-from ras.registrations import Held
 from ras.throttle import Throttle
 
 from pair import GATEKEEPER, PHONE, Gatekeeper, Network, Phone, Site
@@ -66,11 +66,11 @@ def kinds(net):
     return [message.decode_message(data).kind for _, data, _, _ in net.log]
 
 
-def example(suite=keys.SHA256):
-    held = Held("0011223344556677", "1001", b"g" * 16, suite, ("2001:db8::1", 65535))
-    held.sid = "ab" * 16
+def example(suite=keys.SHA256, identifier=b"\0\x11\x22\x33\x44\x55\x66\x77"):
+    ka, ks = b"a" * suite.key, b"s" * suite.key
+    source = ("2001:db8::1", 65535)
+    held = Held("1001", suite, source, b"\xab" * 16, b"g" * 16, b"r" * 16, ka, ks, identifier)
     held.cvm = b"\x00\x01\xff"
-    held.ka, held.ks, held.rg = b"a" * suite.key, b"s" * suite.key, b"r" * 16
     held.heard, held.sent = (1 << 63) + 5, 3
     held.since, held.expires = 1000, 311000
     held.software = "ringkey 0.1.0 unix"
@@ -115,6 +115,9 @@ def test_octets_that_are_no_registration():
         b"\x00" + octets[1:],
         b"\x01" + octets[1:],
         octets[:1] + b"\x09" + octets[2:],
+        octets[:1] + b"\x01" + octets[2:],  # the keys of another suite
+        octets[:3] + b"G" + octets[4:],  # an identifier that nobody gave out
+        octets[:3] + b"\xff" + octets[4:],
     ):
         with raises(ValueError):
             kept.unpack(wrong, 0)

@@ -2,8 +2,8 @@
 
 from ras import answers, build, keys, message, profile
 from ras.errors import LocalProtocolError
+from ras.held import software
 from ras.registrar import Lookup
-from ras.registrations import software
 from ras.tables import ENDPOINT, LOGIN, REGISTRATION, Machine
 from ras.throttle import Throttle
 

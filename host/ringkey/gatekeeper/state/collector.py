@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ras import kept
+from ras.held import Held
 from ras.registrar import Registrar
-from ras.registrations import Held
 from ras.throttle import MAX_SOURCES
 
 from ringkey.gatekeeper.answers import Found, Status

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from ras import kept
+from ras.held import Held
 from ras.registrar import RETRANSMISSION, Registrar
-from ras.registrations import Held
 
 from ringkey.gatekeeper.answers import BadAnswerError, Found, Status
 from ringkey.gatekeeper.state import rows, ticks

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from hmac import compare_digest
 
+from ras.held import Held
 from ras.keys import authentication_key
-from ras.registrations import Held
 
 from ringkey.gatekeeper.answers import Found
 from ringkey.gatekeeper.directory import Directory
