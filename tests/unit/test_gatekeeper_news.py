@@ -11,7 +11,7 @@ from ras.keys import SUITES
 from ras.lookups import Lookup
 from ras.message import GRQ, RRQ
 from ringkey.errors import UserError
-from ringkey.gatekeeper import lookups, renewals
+from ringkey.gatekeeper import lookups, renewals, timeline
 from ringkey.gatekeeper import news as module
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.news_wait import since
@@ -82,7 +82,7 @@ def test_a_time_line_is_bounded_and_keeps_the_latest():
     news = News(clock=iter(range(100_000)).__next__)
     for _ in range(100):
         log_in(news, "1001")
-    assert len(news.line("1001")) == module.MAX_ENTRIES
+    assert len(news.line("1001")) == timeline.MAX_ENTRIES
     assert news.line("1001")[-1]["at"] == 399
 
 
@@ -331,16 +331,3 @@ def test_what_is_no_request_is_refused(command, request_):
 
     with pytest.raises(UserError):
         asyncio.run(within())
-
-
-def test_a_line_has_the_address_object_of_its_registration_and_one_time_for_one_request():
-    clock = iter((5.0, 5.0002, 5.5))
-    news = News(lambda: next(clock))
-    address = ("192.0.2.7", 1719)
-    news.event(("request", ("192.0.2.7", int("1719")), "1001"))
-    news.event(("confirmed", address, "1001"))
-    news.event(("registered", held("1001", address), None))
-    line = news._lines["1001"]
-    assert line[2] is address
-    assert line[4] is line[0]
-    assert [entry["at"] for entry in news.line("1001")] == [5.0, 5.0, 5.5]

@@ -7,43 +7,31 @@ appends to lists of bounded length; words are only found when somebody asks.
 import asyncio
 import secrets
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from ras.message import GRQ
 
-from ringkey.gatekeeper import reasons
+from ringkey.gatekeeper import reasons, timeline
 from ringkey.gatekeeper.addresses import Address, place
-from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN
+from ringkey.gatekeeper.generations import Generations
 
 # Changes kept for who asks what is new: 16 s of 500 registrations a second; who is slower asks for all.
 MAX_CHANGES = 8192
 # Phones named in one answer: some 100 KiB, and 2 ms to put together; the rest is in the next.
 MAX_PHONES = 256
-# Entries of one phone's time line: three log-ins with everything that belongs to them.
-MAX_ENTRIES = 16
-# Time lines of extensions that have registered here, up to 1 KB each; the one that nothing was
-# heard of for the longest goes.
-MAX_LINES = 20_000
+# Time lines of extensions that have registered here, 100 octets each and 700 at the most; of so many, the
+# half that was heard of last stays.
+MAX_LINES = 40_000
 # The same of extensions that have not: strangers can name any.
 MAX_STRANGERS = 1024
 # Addresses that sent a GRQ, to know whose a message is that is dropped before its extension is known.
 MAX_SOURCES = 4096
-# Entries within so many seconds have one time.
-_SAME_TIME = 0.001
 # Digits of a number of changes: more than any run lives to see.
 _DIGITS = 18
-
-# Entries that may lie there before those are let go that no time line of MAX_ENTRIES shows any more; an
-# entry of events.py is several of them.
-_UNTIDY = 12
-
-_Entry = tuple[float, str, Any, Any]
-"""(seconds since 1970, what, and up to two things more that there are to say)."""
-# Parts of an entry, which lie one behind the other in one list: an object each would take twice the room.
-_PARTS = 4
 
 
 class News:
@@ -52,12 +40,11 @@ class News:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._run = secrets.token_hex(8)
         self._n = 0  # of the last change
-        self._at: Any = 0.0  # the time of the last entry (Any: compiled, it stays the same object)
         self._clock = clock
         self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number _n
-        self._lines: OrderedDict[str, list[Any]] = OrderedDict()
-        self._strangers: OrderedDict[str, list[Any]] = OrderedDict()
-        self._ext_of: OrderedDict[Address, str] = OrderedDict()
+        self._lines = Generations(MAX_LINES)  # EXT -> its line, as timeline.py makes it
+        self._strangers = Generations(MAX_STRANGERS)
+        self._ext_of = Generations(MAX_SOURCES)
         self._waiting: asyncio.Event | None = None
 
     def event(self, event: tuple[Any, ...]) -> None:
@@ -72,8 +59,8 @@ class News:
 
     def line(self, ext: str) -> list[dict[str, Any]]:
         """Return an extension's time line, oldest first: at, what, words, mood ("plain", "good" or "bad")."""
-        found = self._lines.get(ext) or self._strangers.get(ext) or []
-        return [_worded(one) for entry in _entries(found) for one in _apart(entry)][-MAX_ENTRIES:]
+        found: bytes = self._lines.get(ext) or self._strangers.get(ext) or b""
+        return [_worded(one) for one in timeline.entries(found)]
 
     @property
     def mark(self) -> str:
@@ -106,8 +93,8 @@ class News:
     # -- the registrar's events, by name
 
     def _request(self, source: Address, ext: str) -> None:
-        _put(self._ext_of, source, ext, MAX_SOURCES)
-        self._add(ext, "request", source)
+        self._ext_of.put(source, ext)
+        self._add(ext, "request", place(source))
 
     def _lookup(self, _ticket: int, ext: str, _g: bytes, suite: str, kind: str, *_more: object) -> None:
         if kind == GRQ:
@@ -117,32 +104,17 @@ class News:
         self._add(ext, "confirmed")
 
     def _refused(self, source: Address, ext: str, code: int) -> None:
-        self._add(ext, "refused", code, source)
+        self._add(ext, "refused", str(code), place(source))
 
     def _registered(self, held: Any, old: Any) -> None:
-        entries = self._strangers.pop(held.ext, None)
-        if entries is not None and held.ext not in self._lines:
-            self._share(entries, held)
-            _put(self._lines, held.ext, entries, MAX_LINES)
-        self._add(held.ext, "registered", held.source, None if old is None else old.source)
-
-    def _share(self, entries: list[Any], held: Any) -> None:
-        """Let a line that requests have begun have the address object of the registration."""
-        for i, part in enumerate(entries):
-            if part == held.source:
-                entries[i] = held.source
+        self._add(held.ext, "registered", place(held.source), "" if old is None else place(old.source))
 
     def _greeted(self, source: Address, ext: str, _g: bytes, suite: str, *_more: object) -> None:
-        _put(self._ext_of, source, ext, MAX_SOURCES)
-        self._add(ext, GREETED, source, suite)
+        self._ext_of.put(source, ext)
+        self._add(ext, GREETED, place(source), suite)
 
     def _logged_in(self, held: Any, old: Any) -> None:
-        if held.ext in self._strangers:
-            if old is not None:
-                self._ended(old, REPLACED)
-            self._registered(held, old)
-        else:
-            self._add(held.ext, LOGGED_IN, held.source, None if old is None else old.source)
+        self._add(held.ext, LOGGED_IN, place(held.source), "" if old is None else place(old.source))
 
     def _ended(self, held: Any, reason: str) -> None:
         self._add(held.ext, "ended", reason)
@@ -152,25 +124,16 @@ class News:
         if ext is not None:
             self._add(ext, "dropped", reason)
 
-    def _add(self, ext: str, what: str, detail: Any = None, more: Any = None) -> None:
-        entries = self._lines.get(ext)
-        if entries is not None:
-            self._lines.move_to_end(ext)
-        else:
-            entries = self._strangers.get(ext)
-            if entries is None:
-                entries = []
-                known = what in ("registered", "ended", LOGGED_IN)
-                table, most = (self._lines, MAX_LINES) if known else (self._strangers, MAX_STRANGERS)
-                _put(table, ext, entries, most)
-        now: Any = self._clock()
-        # A millisecond is all that is shown: what one request leads to has one object for its time.
-        if 0 <= now - self._at < _SAME_TIME:
-            now = self._at
-        self._at = now
-        entries.extend((now, what, detail, more))
-        if len(entries) > _PARTS * _UNTIDY:
-            _tidy(entries)
+    def _add(self, ext: str, what: str, detail: str = "", more: str = "") -> None:
+        table = self._lines
+        line = table.get(ext)
+        if line is None:
+            line = self._strangers.get(ext) or b""
+            if what in _KNOWN:
+                self._strangers.pop(ext)
+            else:
+                table = self._strangers
+        table.put(ext, timeline.add(line, self._clock(), what, detail, more))
         if what in _CHANGE:
             self._changes.append(ext)
             self._n += 1
@@ -183,6 +146,8 @@ class News:
 _CHANGE = frozenset(
     {"refused", "registered", LOGGED_IN, "ended", "dropped", "channel-open", "channel-closed"}
 )
+# What only becomes of who has registered.
+_KNOWN = frozenset({"registered", "ended", LOGGED_IN})
 _TOLD: dict[str, Callable[..., None]] = {
     name: getattr(News, f"_{name}")
     for name in ("request", "lookup", "confirmed", "refused", "registered", "ended", "dropped")
@@ -198,47 +163,21 @@ _ENDS = {
 }
 
 
-def _entries(line: list[Any]) -> list[_Entry]:
-    parts = iter(line)
-    return list(zip(parts, parts, parts, parts, strict=True))
-
-
-def _apart(entry: _Entry) -> tuple[_Entry, ...]:
-    """Return the entries that one of events.py stands for."""
-    at, what, detail, more = entry
-    if what == GREETED:
-        return (at, "request", detail, None), (at, "compared", more, None), (at, "confirmed", None, None)
-    if what == LOGGED_IN:
-        registered = (at, "registered", detail, more)
-        return (registered,) if more is None else ((at, "ended", REPLACED, None), registered)
-    return (entry,)
-
-
-def _tidy(line: list[Any]) -> None:
-    """Let the oldest go that are not shown any more."""
-    entries = _entries(line)
-    shown, first = 0, len(entries)
-    while first and shown < MAX_ENTRIES:
-        first -= 1
-        shown += len(_apart(entries[first]))
-    del line[: _PARTS * first]
-
-
-def _worded(entry: _Entry) -> dict[str, Any]:
+def _worded(entry: timeline.Entry) -> dict[str, Any]:
     at, what, detail, more = entry
     mood = "plain"
     if what == "request":
-        words = f"GRQ received from {place(detail)}"
+        words = f"GRQ received from {detail}"
     elif what == "compared":
         words = f"check value compared: the same; suite {detail}"
     elif what == "confirmed":
         words = "GCF sent"
     elif what == "refused":
-        words, mood = f"refused ({place(more)}): {reasons.words(reasons.of_code(detail))}", "bad"
+        words, mood = f"refused ({more}): {reasons.words(reasons.of_code(int(detail)))}", "bad"
     elif what == "registered":
-        words, mood = f"RCF sent: registered at {place(detail)}", "good"
-        if more is not None and more != detail:
-            words += f", instead of {place(more)}"
+        words, mood = f"RCF sent: registered at {detail}", "good"
+        if more and more != detail:
+            words += f", instead of {more}"
     elif what == "ended":
         words, mood = f"registration ended: {_ENDS.get(detail, detail)}", "plain"
     elif what == "dropped":
@@ -252,10 +191,3 @@ def _worded(entry: _Entry) -> dict[str, Any]:
     else:
         words = f"signalling channel closed: {detail}"
     return {"at": round(at, 3), "what": what, "words": words, "mood": mood}
-
-
-def _put(table: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
-    table[key] = value
-    table.move_to_end(key)
-    if len(table) > most:
-        table.popitem(last=False)
