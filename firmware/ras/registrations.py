@@ -51,6 +51,7 @@ class Registrations:
         self._spans: list = []  # heap of those numbers
         self._begun = -1  # the last one that was looked at
         self._waiting = 0  # identifiers in them, at most
+        self._expires = 0  # of the last one that was added: many at a time have one object for it
         self._number = int.from_bytes(random(2), "big")
 
     def __len__(self) -> int:
@@ -82,7 +83,10 @@ class Registrations:
     def add(self, held: Held, life: int, now: int) -> None:
         """Hold a registration for `life` seconds."""
         held.since = now
-        held.expires = now + 1000 * life + _GRACE
+        expires = now + 1000 * life + _GRACE
+        if expires != self._expires:
+            self._expires = expires
+        held.expires = self._expires
         self.put_back(held)
 
     def put_back(self, held: Held) -> None:

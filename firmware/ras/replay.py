@@ -32,6 +32,8 @@ class Recent:
         self._order: deque = deque((), limit)
         self._timed = span is not None
         self._times: deque = deque((), limit if span is not None else 1)
+        # The last of them (a number that is an object, also where this is compiled): many at a time have one.
+        self._latest: "object" = 0
         self._due = _NEVER  # when the oldest is `span` old
 
     def __len__(self) -> int:
@@ -61,7 +63,9 @@ class Recent:
                 self._drop()
             self._order.append(key)
             if self._timed:
-                self._times.append(now)
+                if now != self._latest:
+                    self._latest = now
+                self._times.append(self._latest)
                 if not entries:
                     self._due = now + self._span
         entries[key] = value

@@ -54,6 +54,7 @@ class RasPort:
         registrar.at_once = lookups.at_once
         self._lookups = lookups
         self._turns = 0
+        self._now = 0  # of the turn
         self._on_event = on_event
         self._outbox = None if state is None else Outbox(state, self._send)
         self._log = log.get("ringkey.gatekeeper.ras")
@@ -115,9 +116,12 @@ class RasPort:
     def _datagram(self, data: bytes, source: Address) -> None:
         self.received += 1
         self._observed.came(data)
-        self._lookups.turn = self._turns
+        if self._lookups.turn is None:
+            # One time for all that is read together: whatever remembers it has one object of it.
+            self._lookups.turn = self._turns
+            self._now = now()
         try:
-            self._registrar.receive_datagram(data, source, now())
+            self._registrar.receive_datagram(data, source, self._now)
         except LocalProtocolError as error:
             # A bug of ours, which one datagram must not make everybody's outage.
             self._log.error("registrar_failed", source=place(source), reason=str(error))
