@@ -77,7 +77,7 @@ class Noise:
         self._unsigned.failed(source[0], now)
         return True
 
-    def proven(self, source: "tuple[str, int]", now: int) -> "tuple[str, int]":
+    def proven(self, source, now: int):
         """Remember that a phone has proven its PIN from here.
 
         Return the source as it is remembered: who keeps that has no second object of each, some 160 octets.

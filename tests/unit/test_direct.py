@@ -303,6 +303,17 @@ def test_guesses_are_counted_and_throttled():
     world.register("100001")
 
 
+def test_phones_behind_one_address_have_one_object_of_it():
+    world = World().known()
+    for ext in ("100001", "100002"):
+        for _ in range(2):
+            world.register(ext, (str(bytes(HOME[0], "ascii"), "ascii"), int(str(HOME[1]))))
+    for twin in world.twins:
+        one, other = (twin.registrar.registration(ext) for ext in ("100001", "100002"))
+        assert one.source == HOME
+        assert one.source is one.proven is other.source is other.proven
+
+
 def test_floods_are_not_even_decoded():
     world = World(noise={"limit": 5}).known()
     for _ in range(20):

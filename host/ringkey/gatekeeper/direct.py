@@ -23,7 +23,6 @@ from ras.policy import Settings
 from ras.registrar import RG_SPAN, Registrar
 from ras.replay import same
 
-from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.codec import HostCodec, Template
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.shape_walk import LogIn
@@ -35,19 +34,22 @@ _RENEW = (*_RCF, profile.REFRESH)
 
 
 class Direct(Registrar):
-    """As its base, and faster."""
+    """As its base, and faster.
+
+    A source is Any: compiled, a tuple of a known form is taken apart, and put together anew for who keeps it.
+    """
 
     def __init__(self, settings: Settings, random: Callable[[int], bytes], codec: HostCodec) -> None:
         super().__init__(settings, random, codec)
         self._host_codec = codec
 
-    def _take(self, data: bytes, source: Address, now: int, key: bytes) -> None:
+    def _take(self, data: bytes, source: Any, now: int, key: bytes) -> None:
         read = self._host_codec.log_in(data)
         if read is None or not self._direct(data, source, now, key, *read):
             super()._take(data, source, now, key)
 
     def _direct(  # noqa: PLR0911, PLR0917 - each way out is one of the registrar's
-        self, data: bytes, source: Address, now: int, key: bytes, shape: Shape, log_in: LogIn
+        self, data: bytes, source: Any, now: int, key: bytes, shape: Shape, log_in: LogIn
     ) -> bool:
         """Answer a log-in that is in order; else return False, and nothing has changed."""
         ext, g, cvm, re, rg = log_in[:5]
@@ -106,7 +108,7 @@ class Direct(Registrar):
             self._go_on(data, source, now, key, found)
         return True
 
-    def _go_on(self, data: bytes, source: Address, now: int, key: bytes, found: Lookup | None) -> None:
+    def _go_on(self, data: bytes, source: Any, now: int, key: bytes, found: Lookup | None) -> None:
         """Let the registrar have a log-in whose key has been looked up."""
         at_once = self.at_once
         self.at_once = lambda *_: found
@@ -118,7 +120,7 @@ class Direct(Registrar):
     def _greet(  # noqa: PLR0917 - what was found out so far
         self,
         octets: int,
-        source: Address,
+        source: Any,
         now: int,
         key: bytes,
         log_in: LogIn,
@@ -145,7 +147,7 @@ class Direct(Registrar):
     def _register_at_once(  # noqa: PLR0917 - what was found out so far
         self,
         octets: int,
-        source: Address,
+        source: Any,
         now: int,
         key: bytes,
         log_in: LogIn,
@@ -200,12 +202,12 @@ class Direct(Registrar):
             others = others[:-1]
 
     def _proven(  # noqa: PLR0917 - as above
-        self, kind: str, re: bytes, key: bytes, source: Address, ext: str, g: bytes, own: Any, now: int
-    ) -> Address:
+        self, kind: str, re: bytes, key: bytes, source: Any, ext: str, g: bytes, own: Any, now: int
+    ) -> Any:
         """Note that a request has proved the PIN; return its source as others remember it."""
         self._nonces.add(kind, re)
         if self.news is not None:
             self.news.append((kind, re, key))
-        known: Address = self.settings.noise.proven(source, now)
+        known = self.settings.noise.proven(source, now)
         self.attempts.succeeded_as(own, known, ext, g, now)
         return known

@@ -78,13 +78,12 @@ class SharedNoise(Noise):
             self._add(self._answers, source[0], 1)
         return allowed
 
-    def proven(self, source: tuple[str, int], now: int) -> tuple[str, int]:
+    def proven(self, source: Any, now: int) -> Any:
         """Remember a phone; tell of those that are new.  Return the source as it is remembered."""
         if not self._phones.get(source, now):
             self._new_phones[source] = None
             self._changed()
-        known: tuple[str, int] = super().proven(source, now)
-        return known
+        return super().proven(source, now)
 
     def sums(self) -> dict[str, list[Any]]:
         """Return and forget what is to be told, as `told` takes it."""
