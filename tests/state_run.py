@@ -36,8 +36,7 @@ def registrar():
 def registration(ext="1001", identifier="00" * 8, life=300_000, ka=b"\xaa" * 32):
     now = ticks.moment().mono
     sid = bytes.fromhex(identifier * 2)
-    held = Held(ext, SHA256, SOURCE, sid, b"g" * 16, b"\xcc" * 16, ka, b"\xbb" * 32)
-    held.cvm = b"\1\2\3"
+    held = Held(ext, SHA256, SOURCE, sid, b"g" * 16, b"\xcc" * 16, ka, b"\xbb" * 32, b"\1\2\3")
     held.since, held.expires = now, now + life
     return held
 

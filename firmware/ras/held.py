@@ -75,14 +75,18 @@ IDENTIFIER = const(8)
 _AT_SID = const(8)
 _AT_G = const(24)
 _AT_RG = const(40)
-_AT_KEYS = const(56)
+_AT_CVM = const(56)
+_AT_KEYS = const(59)
+# Octets of an identifier that a table of them goes by, as a number: 32 octets of memory, where its text
+# takes 80, and all eight octets 48.  Two phones of one number are two in 2^56.
+_IN_KEY = const(7)
 
 
 class Held:
     """A registration.  g, rg, ka, ks: octets; ka and ks empty once they are forgotten; identifier, sid: in
     lower-case hex; source and signalling of the endpoint; expires: ms; cvm: check value of the Km its
-    keys come from; software: its own words for it; machine: its Life; proven: the source that has proven
-    the PIN last, None once another registration says that.
+    keys come from, CVM octets; software: its own words for it; machine: its Life; proven: the source that
+    has proven the PIN last, None once another registration says that.
 
     The constructor takes sid as NONCE octets.  identifier: its IDENTIFIER octets; the SID's first ones,
     where it is not given.  Both are random, and both are in the RCF for all to read (protocol.md
@@ -95,14 +99,12 @@ class Held:
         "ext",
         "suite",
         "source",
-        "cvm",
         "expires",
         "since",
         "machine",
         "proven",
         "heard",
         "sent",
-        "release",
         "software",
     )
 
@@ -116,20 +118,20 @@ class Held:
         rg: bytes,
         ka: bytes,
         ks: bytes,
+        cvm: bytes,
         identifier: "bytes | None" = None,
     ) -> None:
-        # One object in place of six, which take 400 octets: identifier, SID, g, Rg, Ka, Ks.
-        self._packed = b"".join((sid[:IDENTIFIER] if identifier is None else identifier, sid, g, rg, ka, ks))
+        # One object in place of six, which take 400 octets.
+        first = sid[:IDENTIFIER] if identifier is None else identifier
+        self._packed = b"".join((first, sid, g, rg, cvm, ka, ks))
         self.ext = ext
         self.suite = suite
         self.source = self.proven = source
-        self.cvm = b""
         self.expires = 0
         self.since = 0
         self.machine: Life = _REGISTERED
         self.heard = self.sent = 0  # counters of Re, from the endpoint and to it
         self.software = ""
-        self.release: "Release | None" = None
 
     def __repr__(self) -> str:
         return "Held(%s, %s)" % (self.ext, self.identifier)
@@ -152,7 +154,12 @@ class Held:
     @property
     def rg(self) -> bytes:
         """The gatekeeper's nonce of the exchange."""
-        return self._packed[_AT_RG:_AT_KEYS]
+        return self._packed[_AT_RG:_AT_CVM]
+
+    @property
+    def cvm(self) -> bytes:
+        """The check value of the Km that its keys come from."""
+        return self._packed[_AT_CVM:_AT_KEYS]
 
     @property
     def ka(self) -> bytes:
@@ -163,6 +170,11 @@ class Held:
     def ks(self) -> bytes:
         """The session key; empty once the registration is ending."""
         return self._packed[_AT_KEYS + self.suite.key :]
+
+    @property
+    def key(self) -> int:
+        """What a table of identifiers goes by."""
+        return int.from_bytes(self._packed[:_IN_KEY], "big")
 
     def forget_ks(self) -> None:
         """Let Ks go."""
@@ -179,7 +191,7 @@ class Held:
             packed[:_AT_SID],
             packed[_AT_SID:_AT_G],
             packed[_AT_G:_AT_RG],
-            packed[_AT_RG:_AT_KEYS],
+            packed[_AT_RG:_AT_CVM],
             packed[_AT_KEYS:end],
             packed[end:],
         )
@@ -214,3 +226,9 @@ def octets_of(identifier: "str | None") -> bytes:
     except ValueError:
         return b""
     return found if found.hex() == identifier else b""  # blanks and capitals are another text
+
+
+def key_of(identifier: "str | None") -> "int | None":
+    """Return what a table goes by for the text of an identifier; None where nobody has given that out."""
+    octets = octets_of(identifier)
+    return int.from_bytes(octets[:_IN_KEY], "big") if octets else None

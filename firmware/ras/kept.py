@@ -12,7 +12,7 @@ that lets time go on where the process before left it (docs/gatekeeper-state.md)
 
 from ras.compat import const
 from ras.held import Held, octets_of, software
-from ras.keys import NONCE, SUITES
+from ras.keys import CVM, NONCE, SUITES
 
 _VERSION = const(2)
 _TEXTS = const(10)
@@ -161,15 +161,14 @@ def unpack(octets: bytes, shift: int) -> Held:
     if len(octets) != at + _NUMBERS:
         raise ValueError("a registration is cut off, or something follows it")
     identifier, ext, g, sid, cvm, ka, ks, rg = parts[:8]
-    sizes = [len(one) for one in (g, sid, rg, ka, ks)]
-    if sizes != [NONCE, NONCE, NONCE, suite.key, suite.key] or not octets_of(identifier.decode()):
+    sizes = [len(one) for one in (g, sid, rg, cvm, ka, ks)]
+    if sizes != [NONCE, NONCE, NONCE, CVM, suite.key, suite.key] or not octets_of(identifier.decode()):
         raise ValueError("a registration with a part of another length")
     port = int.from_bytes(octets[at : at + 2], "big")
     numbers = [int.from_bytes(octets[i : i + 8], "big") for i in range(at + 2, len(octets), 8)]
     source = (parts[8].decode(), port)
-    held = Held(ext.decode(), suite, source, sid, g, rg, ka, ks, octets_of(identifier.decode()))
+    held = Held(ext.decode(), suite, source, sid, g, rg, ka, ks, cvm, octets_of(identifier.decode()))
     held.software = software(parts[9] if len(parts) == _TEXTS else b"", b"")
-    held.cvm = cvm
     held.heard, held.sent = numbers[:2]
     held.expires = numbers[2] - shift
     held.since = numbers[3] - shift

@@ -29,7 +29,7 @@ from ras.message import GCF as _GCF
 from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
 from ras.policy import Settings
 from ras.registrations import Registrations
-from ras.replay import Nonces, Recent, same
+from ras.replay import Nonces, Recent
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
 # Answers to phones kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
@@ -358,8 +358,7 @@ class Registrar:
         ext = asked.ext if old is None else old.ext
         g, re, rg, sid = found[profile.G], found[profile.RE], found[profile.RG], new_sid(self._random)
         ks = session_key(asked.suite, lookup.kg, lookup.pin, re, rg)
-        held = Held(ext, asked.suite, asked.source, sid, g, rg, ka, ks)
-        held.cvm = same(found[profile.CVM_ID], self._cvms or ())
+        held = Held(ext, asked.suite, asked.source, sid, g, rg, ka, ks, found[profile.CVM_ID])
         vendor = asked.message.value["endpointVendor"]
         held.software = software(vendor.get("productId", b""), vendor.get("versionId", b""))
         life = self._registrations.life(value)

@@ -9,7 +9,7 @@ from ras import answers, build, profile
 from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
-from ras.held import IDENTIFIER, Held, Release, octets_of
+from ras.held import IDENTIFIER, Held, Release, key_of
 from ras.message import RRQ, URQ, Message
 
 # The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
@@ -39,12 +39,13 @@ class Registrations:
         self._codec = codec
         self._attempts = attempts
         self.outdated: tuple = ()
-        self._by_identifier: dict = {}  # by the octets of it
+        self._by_identifier: dict = {}  # Held.key -> Held
         self._by_ext: dict = {}
         attempts.look_at(self._by_ext.get)
         # By SIDs that do not begin with the identifier, as those of a version before this one do not.
         self._by_sid: dict = {}
         self._releases: dict = {}  # requestSeqNum of our URQ -> Release
+        self._releasing: dict = {}  # Held.key -> its Release
         self._timers: list = []  # heap of (when, number that tells equals apart, what is due)
         self._due = 0
         self._later: dict = {}  # number of a span of time -> identifiers of registrations that end in it
@@ -75,7 +76,7 @@ class Registrations:
 
     def with_sid(self, sid: str) -> "Held | None":
         """Return the registration whose SID this is, in lower-case hex, or None."""
-        held: "Held | None" = self._by_identifier.get(octets_of(sid[: 2 * IDENTIFIER]))
+        held: "Held | None" = self._by_identifier.get(key_of(sid[: 2 * IDENTIFIER]))
         if held is not None and held.sid == sid and held.ks:
             return held
         return self._by_sid.get(sid)
@@ -91,11 +92,11 @@ class Registrations:
 
     def put_back(self, held: Held) -> None:
         """Hold a registration until the time that it has in `expires`."""
-        key, sid = held.parts()[:2]
+        key: "object" = held.key  # one object of it, compiled too
         self._by_identifier[key] = held
         self._by_ext[held.ext] = held
-        if sid[:IDENTIFIER] != key:
-            self._by_sid[sid.hex()] = held
+        if not held.sid.startswith(held.identifier):
+            self._by_sid[held.sid] = held
         self._attempts.registered(held)
         self._schedule(held.expires, key)
 
@@ -152,7 +153,7 @@ class Registrations:
                 elif held.machine.state == "registered":
                     self._end(held, "expire", "ttlExpired")
 
-    def _schedule(self, when: int, what: "bytes | Release") -> None:
+    def _schedule(self, when: int, what: "object") -> None:
         """Let the registration of an identifier, or a release, be looked at then."""
         if (
             self._waiting + len(self._timers)
@@ -180,7 +181,7 @@ class Registrations:
             found = self._later[span] = [one for one in self._later[span] if one in self._by_identifier]
             self._waiting += len(found)
 
-    def _wanted(self, what: "bytes | Release") -> bool:
+    def _wanted(self, what: "object") -> bool:
         if isinstance(what, Release):
             return self._releases.get(what.number) is what
         return what in self._by_identifier
@@ -194,8 +195,9 @@ class Registrations:
         """
         found = self._codec.elements(message)
         brief = self._codec.brief(message)
-        held: "Held | None" = self._by_identifier.get(octets_of(brief.get("endpointIdentifier")))
-        if held is None or not compare_digest(found[profile.RG], held.rg):
+        identifier = brief.get("endpointIdentifier")
+        held: "Held | None" = self._by_identifier.get(key_of(identifier))
+        if held is None or held.identifier != identifier or not compare_digest(found[profile.RG], held.rg):
             raise RemoteProtocolError("%s: no such registration" % message.kind)
         codec = self._codec
         if codec.suite_of(message) is not held.suite or not codec.verify(message, held.suite, held.ka):
@@ -242,13 +244,14 @@ class Registrations:
 
     def _end(self, held: Held, event: str, reason: str) -> None:
         held.machine = held.machine.after(event)
-        self._by_identifier.pop(held.parts()[0], None)
+        if self._by_identifier.get(held.key) is held:
+            del self._by_identifier[held.key]
         self._forget(held)
         held.forget_keys()
-        if held.release is not None:
+        release: "Release | None" = self._releasing.pop(held.key, None) if self._releasing else None
+        if release is not None:
             # Whatever ended it, a URQ of the endpoint that crossed ours too: ours waits no longer.
-            self._releases.pop(held.release.number, None)
-            held.release = None
+            self._releases.pop(release.number, None)
         elif reason:  # the end of a release was told when it began
             self._events.append(("ended", held, reason))
 
@@ -273,7 +276,7 @@ class Registrations:
         value = build.unregistration_request(self._number, held.identifier, signalling, reason)
         re = held.sent.to_bytes(8, "big") + self._random(8)
         octets = profile.seal(URQ, value, {profile.RE: re, profile.RG: held.rg}, held.suite, held.ka)
-        release = held.release = Release(held, self._number, re, octets)
+        release = self._releasing[held.key] = Release(held, self._number, re, octets)
         self._releases[self._number] = release
         self._release_again(release, now)
 

@@ -9,14 +9,6 @@ _NEVER = 1 << 62  # ms
 _UNTIDY = 64  # places of an Erasable that may be nobody's, besides as many as there are entries
 
 
-def same(value: bytes, among: "tuple[bytes, ...]") -> bytes:
-    """Return what equals `value` among some, so that all have one object of it; else `value`."""
-    for one in among:
-        if one == value:
-            return one
-    return value
-
-
 class Recent:
     """A dict whose entries go when they are `span` ms old or more than `limit` are newer.
 

@@ -15,9 +15,7 @@ CVM = b"\1\2\3"
 
 
 def held(ext, source=HERE):
-    made = Held(ext, SHA256, source, *([bytes(16)] * 3), bytes(32), bytes(32))
-    made.cvm = CVM
-    return made
+    return Held(ext, SHA256, source, *([bytes(16)] * 3), bytes(32), bytes(32), CVM)
 
 
 def log_in(ext, source=HERE, old=None):

@@ -24,9 +24,7 @@ THERE = ("192.0.2.6", 1719)
 
 
 def held(ext, source=HERE):
-    made = Held(ext, SUITES["sha256"], source, bytes(16), bytes(16), bytes(16), bytes(32), bytes(32))
-    made.cvm = b"\x01\x02\x03"
-    return made
+    return Held(ext, SUITES["sha256"], source, *([bytes(16)] * 3), bytes(32), bytes(32), b"\x01\x02\x03")
 
 
 def log_in(news, ext, source=HERE, old=None):

@@ -62,7 +62,7 @@ def test_what_strangers_choose_is_no_label_and_bounded():
 
 def test_a_failure_is_forgotten_when_the_phone_registers():
     seen = Observed()
-    held = Held("1001", SHA256, SOURCE, *([bytes(16)] * 3), bytes(32), bytes(32))
+    held = Held("1001", SHA256, SOURCE, *([bytes(16)] * 3), bytes(32), bytes(32), bytes(3))
     for _ in range(2):
         seen.event(("request", SOURCE, "1001"))
         seen.event(("refused", SOURCE, "1001", profile.REVOKED))
@@ -77,7 +77,7 @@ def test_a_failure_is_forgotten_when_the_phone_registers():
 def test_latencies_are_of_the_request_they_answer():
     timed = []
     seen = Observed(lambda kind, seconds: timed.append(kind))
-    held = Held("1001", SHA256, SOURCE, *([bytes(16)] * 3), bytes(32), bytes(32))
+    held = Held("1001", SHA256, SOURCE, *([bytes(16)] * 3), bytes(32), bytes(32), bytes(3))
     seen.event(("confirmed", SOURCE, "1001"))  # of a request that was never seen
     assert timed == []
     seen.came(b"\x02")

@@ -204,7 +204,7 @@ def test_a_flood_does_not_fill_the_log(capfd, monkeypatch):
     told = record.Record()
     for _ in range(1000):
         told.event(("dropped", ("192.0.2.1", 5), "malformed"), ())
-    held = Held("1001", SHA256, ("192.0.2.1", 5), *([bytes(16)] * 3), KG, KG)
+    held = Held("1001", SHA256, ("192.0.2.1", 5), *([bytes(16)] * 3), KG, KG, CVM)
     told.event(("registered", held, None), ())  # whoever can cause this has a key
     clock[0] += 1
     told.event(("dropped", ("192.0.2.1", 5), "malformed"), ())

@@ -16,7 +16,7 @@ CVM = b"\1\2\3"
 
 
 def held(source):
-    return Held("1001", SHA256, source, *([bytes(16)] * 3), bytes(32), bytes(32))
+    return Held("1001", SHA256, source, *([bytes(16)] * 3), bytes(32), bytes(32), CVM)
 
 
 def greeted(source, suite="sha256"):
@@ -110,7 +110,7 @@ def test_ten_thousand_lines_take_little():
     news = News(Clock())
     for ext in range(10_000):
         source = (f"10.0.{ext >> 8}.{ext & 255}", 40_000)
-        one = Held(str(100_000 + ext), SHA256, source, *([bytes(16)] * 3), bytes(32), bytes(32))
+        one = Held(str(100_000 + ext), SHA256, source, *([bytes(16)] * 3), bytes(32), bytes(32), CVM)
         news.event((GREETED, source, one.ext, bytes(16), "sha256", CVM, True))
         news.event((LOGGED_IN, one, None))
     young, old = news._lines._young, news._lines._old

@@ -38,8 +38,7 @@ def held_of(ext, life=300_000):
     now = ticks.moment().mono
     sid = int(ext).to_bytes(8, "big") * 2
     source = ("192.0.2.1", int(ext))
-    held = Held(ext, SHA256, source, sid, b"g" * 16, b"\xcc" * 16, b"\xaa" * 32, b"\xbb" * 32)
-    held.cvm = CVM
+    held = Held(ext, SHA256, source, sid, b"g" * 16, b"\xcc" * 16, b"\xaa" * 32, b"\xbb" * 32, CVM)
     held.since, held.expires, held.heard = now - 5000, now + life, int(ext)
     return held
 

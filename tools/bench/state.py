@@ -59,8 +59,7 @@ class Bench:
             registrar._registrations._end(old, "expire", "")
         source = (f"127.0.{int(ext) % 256}.1", 4000)
         sid, g, rg, ka, ks = (os.urandom(n) for n in (16, 16, 16, 32, 32))
-        held = Held(ext, SHA256, source, sid, g, rg, ka, ks)
-        held.cvm = b"\1\2\3"
+        held = Held(ext, SHA256, source, sid, g, rg, ka, ks, b"\1\2\3")
         held.since, held.expires = now, now + 310_000
         registrar._registrations.put_back(held)
         for kind in (GRQ, RRQ):

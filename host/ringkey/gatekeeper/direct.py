@@ -21,7 +21,6 @@ from ras.lookups import Lookup
 from ras.message import GCF, GRQ, RCF, RRQ
 from ras.policy import Settings
 from ras.registrar import RG_SPAN, Registrar
-from ras.replay import same
 
 from ringkey.gatekeeper.codec import HostCodec, Template
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
@@ -174,8 +173,7 @@ class Direct(Registrar):
             ext = old.ext  # the object that tables have: not another one
         sid = new_sid(self._random)
         ks = session_key(suite, found.kg, found.pin, re, rg)
-        held = Held(ext, suite, source, sid, g, rg, ka, ks)
-        held.cvm = same(cvm, self._cvms or ())
+        held = Held(ext, suite, source, sid, g, rg, ka, ks, cvm)
         held.software = software(product, version)
         elements = {profile.RE: re, profile.RG: rg, profile.SID: sid, profile.REFRESH: b"\x01"}
         answer = template.fill(number, held.identifier, elements, ka)

@@ -5,10 +5,14 @@ import ssl
 
 import aiohttp
 
+from ringkey import tls_buffer
+
 # Seconds.  A phone asks again after 2; an answer after that comes too late to be of use.
 CONNECT_TIMEOUT = 1.0
 # Seconds that a connection is kept for the next question: longer than two of the status are apart.
 KEPT = 120.0
+
+tls_buffer.keep_small()
 
 
 def new_session(tls: ssl.SSLContext, connections: int, timeout: float) -> aiohttp.ClientSession:

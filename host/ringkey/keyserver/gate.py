@@ -5,7 +5,6 @@ clients that never begin one would cost a thousand sockets and nobody would noti
 """
 
 import asyncio
-import asyncio.sslproto
 import contextlib
 import errno
 import socket
@@ -13,14 +12,11 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 
-from ringkey import log
+from ringkey import log, tls_buffer
 
 # With its TLS state one costs some 45 KiB (`make bench-keyserver`); a Pi has room for these, and no
 # phone holds one long.
 MAX_CONNECTIONS = 1000
-# Octets of the buffer that asyncio keeps for each TLS connection; its own 256 KiB, cleared each
-# time, were most of a connection's memory and a twentieth of a key file's time.  A request has 2 KiB.
-TLS_BUFFER = 1 << 14
 # Of one address: a house full of phones behind one NAT that start at once; the others keep most.
 MAX_OF_SOURCE = 250
 # Seconds until TLS stands: an ESP32 takes 2 to 4.
@@ -35,9 +31,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _log = log.get("ringkey.keyserver.tls")
 
-# There is no argument for it, only this attribute of the class, which every release has had since
-# 3.11.  Where it has gone, connections cost more and work all the same.
-asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
+tls_buffer.keep_small()
 
 
 class Gate:

@@ -215,6 +215,7 @@ def test_however_many_are_registered_each_is_known():
             bytes(16),
             bytes(32),
             bytes(32),
+            bytes(3),
         )
         attempts.succeeded(held.source, held.ext, held.g, 0)
         there[held.ext] = held

@@ -69,8 +69,9 @@ def kinds(net):
 def example(suite=keys.SHA256, identifier=b"\0\x11\x22\x33\x44\x55\x66\x77"):
     ka, ks = b"a" * suite.key, b"s" * suite.key
     source = ("2001:db8::1", 65535)
-    held = Held("1001", suite, source, b"\xab" * 16, b"g" * 16, b"r" * 16, ka, ks, identifier)
-    held.cvm = b"\x00\x01\xff"
+    held = Held(
+        "1001", suite, source, b"\xab" * 16, b"g" * 16, b"r" * 16, ka, ks, b"\x00\x01\xff", identifier
+    )
     held.heard, held.sent = (1 << 63) + 5, 3
     held.since, held.expires = 1000, 311000
     held.software = "ringkey 0.1.0 unix"
