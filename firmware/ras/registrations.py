@@ -12,7 +12,8 @@ from ras.errors import RemoteProtocolError
 from ras.held import IDENTIFIER, Held, Release, key_of
 from ras.message import RRQ, URQ, Message
 
-# The default of what a site sets.  Some 1.5 KB each: 30 MB, which a Raspberry Pi has.
+# The default of what a site sets.  Some 1.5 KB each, with all that is remembered of a phone: 30 MB, which a
+# Raspberry Pi has.
 MAX_HELD = const(20000)
 _GRACE = const(10000)  # ms after the promised life before a registration is dropped
 # Timers of registrations that have ended which may lie about, besides as many as there are of others:
