@@ -19,7 +19,8 @@ _Entries = OrderedDict[Key, tuple[float, Found]]  # when it was asked for (monot
 
 
 class KeyCache:
-    """Up to `limit` keys; beyond it the one that `get` gave longest ago goes, unproven ones first.
+    """Up to `limit` keys; beyond it the one that `get` gave longest ago goes, unproven ones first, and what
+    is in a phone's record last.
 
     on_key: told of each key that is new, and with None of each that has gone; records: of phones.
     """
