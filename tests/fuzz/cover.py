@@ -12,7 +12,17 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a target is about; of the rest of the core it uses a part by the way.
 ABOUT = {
     "decoder": ("aper", "per", "message", "profile", "h225*", "h235"),
-    "registrar": ("registrar", "registrations", "throttle", "replay", "answers", "direct", "codec", "shapes"),
+    "registrar": (
+        "registrar",
+        "held",
+        "registrations",
+        "throttle",
+        "replay",
+        "answers",
+        "direct",
+        "codec",
+        "shapes",
+    ),
     "tpkt": ("tpkt", "q931"),
 }
 
