@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ringkey import waiting
 from ringkey.cli import Options, asking
 from ringkey.errors import UserError
 
@@ -186,10 +187,8 @@ async def _from_site(options: Options, ring: "Keyring", datagrams: "list[Datagra
     directory = Directory.open(config.directory, config.pin_key)
     try:
         await client.start()
-        try:
-            await asyncio.wait_for(client.ready.wait(), 2 * ANSWER_TIMEOUT)
-        except TimeoutError:
-            raise UserError("no key server answers", "ringkey keyserver serve") from None
+        if not await waiting.happens(client.ready, 2 * ANSWER_TIMEOUT):
+            raise UserError("no key server answers", "ringkey keyserver serve")
         status = client.last_status
         if status is not None:
             ring.check_values, ring.servers = status.check_values, status.servers

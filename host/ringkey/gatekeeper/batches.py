@@ -100,8 +100,8 @@ class Batches:
         self._consider()
         return await future
 
-    async def stop(self) -> None:
-        """Give up what is under way and what waits."""
+    def give_up(self) -> list[asyncio.Task[None]]:
+        """Cancel what is under way and what waits; return the tasks that end by it."""
         if self._timer is not None:
             self._timer.cancel()
         for _, future in self._waiting:
@@ -109,7 +109,7 @@ class Batches:
         self._waiting.clear()
         for task in self._under_way:
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        return list(self._under_way)
 
     def _consider(self) -> None:
         """Send what waits: now, soon, or when a request has ended."""

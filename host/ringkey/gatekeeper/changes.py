@@ -67,8 +67,13 @@ class Follower:
         Closing the old session would not do: aiohttp then closes its connections without a word to
         who reads from them.
         """
-        if self._response is not None:
-            self._response.close()
+        if self._response is None:
+            return
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            # Nothing is under way that a polite end of TLS would save.
+            connection.transport.abort()
+        self._response.close()
 
     async def run(self) -> None:
         """Follow, for good; a stream that breaks off is taken up again."""

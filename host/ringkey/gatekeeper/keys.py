@@ -13,13 +13,12 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
 
-from ringkey import log
+from ringkey import log, waiting
 from ringkey.errors import UserError
 from ringkey.gatekeeper import batches
 from ringkey.gatekeeper.answers import (
@@ -171,16 +170,18 @@ class KeyClient:
 
     async def stop(self) -> None:
         """Close the session and forget every key; look-ups under way end as Unavailable."""
-        tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._following, *self._closing]
+        # Sessions are closed before a question notices that it is cancelled: they cut their connections;
+        # it would end TLS politely, which waits for a key server that may be silent.
+        tasks: list[asyncio.Task[Any]] = [*self._closing, *self._running.values(), *self._following]
         if self._watching is not None:
             tasks.append(self._watching)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.batches.stop()
-        self._cache.clear()
+        tasks += self.batches.give_up()
         if self._session is not None:
             await self._session.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._cache.clear()
 
     def renew(self, tls: ssl.SSLContext) -> None:
         """Use `tls` for connections from now on; questions under way end on those they are on."""
@@ -363,14 +364,12 @@ class KeyClient:
             if there:
                 pause = RETRY_FIRST
                 # Until it is time to ask again, or a look-up finds that nobody answers any more.
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._again.wait(), REFRESH)
+                await waiting.happens(self._again, REFRESH)
             else:
                 # With jitter: gatekeepers that lost one key server together do not ask together.
                 # A stream that is there again says that its key server is, sooner than any pause.
                 wait = max(QUIET, pause) * random.uniform(0.75, 1.25)  # noqa: S311
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), wait)
+                await waiting.happens(self._news, wait)
                 pause = min(2 * pause, RETRY_LAST)
 
     async def _refresh(self) -> bool:

@@ -14,7 +14,7 @@ from ras.policy import Settings
 from ras.registrar import Registrar
 from ras.throttle import Throttle
 
-from ringkey import log
+from ringkey import log, waiting
 from ringkey.admin import Admin
 from ringkey.errors import UserError
 from ringkey.gatekeeper import metrics
@@ -195,8 +195,7 @@ class GatekeeperService:
         self._lookups = Lookups(self._directory, self._keys, self._record.budget, self._observed)
         self._ras = self._make_port(self._registrar, self._lookups)
         await self._keys.start()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._keys.tried.wait(), FIRST_STATUS)
+        await waiting.happens(self._keys.tried, FIRST_STATUS)
         await self._ras.start(config.listen, config.port)
         ras, signalling = self._ras.address[1], self._signalling.port
         settings.addresses = Addresses(

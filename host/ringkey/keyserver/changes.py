@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ringkey import waiting
 from ringkey.keyserver import register
 from ringkey.keyserver.ledger import Ledger
 
@@ -78,7 +79,8 @@ class Changes:
         self._streams += 1
         try:
             async for line in self._lines(since):
-                await asyncio.wait_for(response.write(json.dumps(line).encode() + b"\n"), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await response.write(json.dumps(line).encode() + b"\n")
         except (ConnectionError, TimeoutError):
             pass  # it comes back, and says what it has heard
         finally:
@@ -99,9 +101,7 @@ class Changes:
                 since = n
             if found:
                 continue
-            try:
-                await asyncio.wait_for(news.wait(), HEARTBEAT)
-            except TimeoutError:
+            if not await waiting.happens(news, HEARTBEAT):
                 yield {"n": since}
 
     def _tell(self) -> None:

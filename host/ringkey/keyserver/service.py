@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from ringkey import log
+from ringkey import log, waiting
 from ringkey.admin import Admin
 from ringkey.keyserver import keyring, observed, office
 from ringkey.keyserver.advanced import AdvancedService
@@ -180,8 +180,7 @@ class KeyServerService:
                     said = True
             end = agent.next_end
             wait = _LOOK if end is None else min(_LOOK, max(0.0, end - ledger.now()))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._rotated.wait(), wait + _SOON if said else 5 * _SOON)
+            await waiting.happens(self._rotated, wait + _SOON if said else 5 * _SOON)
 
     def reload(self) -> None:
         """Use the certificates that are on disk now for new connections.
