@@ -182,3 +182,21 @@ def test_a_damaged_state_is_set_aside_and_phones_are_served(world):
     assert world.phone(record).register() is not None
     world.restart()
     assert world.registrations() == ["1001"]
+
+
+def test_who_asks_while_it_starts_hears_that_registrations_are_back(world):
+    phone = world.phone(world.record("1001"))
+    assert phone.register() is not None
+    world.gatekeeper.kill()
+    run = world.site / "run"
+    with closing(sqlite3.connect(world.site / "gatekeeper" / "state.db", isolation_level=None)) as state:
+        state.execute("BEGIN EXCLUSIVE")  # so that it cannot read what it had
+        world.gatekeeper = world.run_service(world.site, "gatekeeper", "serve", ready=False)
+        end = time.monotonic() + 20
+        while (found := control.ask(run, "gatekeeper", "registrations", failing=True)) is None:
+            assert time.monotonic() < end
+            time.sleep(0.02)  # another process's socket has no event
+        assert found["registrations"] == []
+    world.gatekeeper.wait_for("ready", 60.0)
+    assert control.ask(run, "gatekeeper", "events", mark=found["mark"], wait=5)["gap"]
+    assert world.registrations() == ["1001"]

@@ -143,6 +143,22 @@ def test_many_changes_come_in_portions(monkeypatch):
     assert seen == [str(ext) for ext in range(25)]
 
 
+def test_who_asked_before_registrations_were_put_back_asks_again():
+    async def within():
+        news = News()
+        log_in(news, "1001")
+        waiting = asyncio.create_task(since(news, news.mark, 5))
+        await asyncio.sleep(0)
+        before = news.mark
+        news.begin_anew()
+        async with asyncio.timeout(1):
+            assert await waiting is None
+        assert news.after(before) is None
+        assert news.after(news.mark) == (news.mark, [])
+
+    asyncio.run(within())
+
+
 def test_news_are_waited_for():
     async def within():
         news = News()

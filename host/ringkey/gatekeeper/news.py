@@ -90,6 +90,11 @@ class News:
         waiting = self._waiting = self._waiting or asyncio.Event()
         return waiting
 
+    def begin_anew(self) -> None:
+        """Understand no mark given out so far: more has changed at once than is told one by one."""
+        self._run = secrets.token_hex(8)
+        self._wake()
+
     # -- the registrar's events, by name
 
     def _request(self, source: Address, ext: str) -> None:
@@ -137,9 +142,12 @@ class News:
         if what in _CHANGE:
             self._changes.append(ext)
             self._n += 1
-            if self._waiting is not None:
-                self._waiting.set()
-                self._waiting = None
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
 
 
 # What others hear of at once.  The steps in between are read by who looks at that phone.

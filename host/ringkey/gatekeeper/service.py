@@ -269,6 +269,8 @@ class GatekeeperService:
         )
         for held in registrar.held():
             keys.prove(held.g, held.ext, held.cvm)
+        # Who asked for all registrations while there were none shall ask again.
+        self._news.begin_anew()
         self._new_status(keys.last_status)
 
     def _end_outdated(self, keys: KeyClient) -> None:
