@@ -43,12 +43,16 @@ def left_open(main):
     return [str(one.message) for one in seen if issubclass(one.category, ResourceWarning)]
 
 
-async def followed(client):
-    """Wait until the key server answers, and its changes are followed."""
+async def followed(halt, arguments):
+    """Return a client that follows its key server's changes, which is then halted."""
+    client = KeyClient(*arguments)
+    await client.start()
     async with asyncio.timeout(10):
         await client.ready.wait()
         while not client.following:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)
+    halt()
+    return client
 
 
 async def stopped(client):
@@ -60,10 +64,7 @@ def test_with_a_stream_that_is_followed(halted):
     halt, arguments, _ = halted
 
     async def main():
-        client = KeyClient(*arguments)
-        await client.start()
-        await followed(client)
-        halt()
+        client = await followed(halt, arguments)
         await stopped(client)
 
     assert left_open(main) == []
@@ -73,10 +74,7 @@ def test_with_a_question_under_way(halted):
     halt, arguments, g = halted
 
     async def main():
-        client = KeyClient(*arguments)
-        await client.start()
-        await followed(client)
-        halt()
+        client = await followed(halt, arguments)
         asked = asyncio.create_task(client.device_key(g, "100"))
         async with asyncio.timeout(10):
             while not client.batches.requests:  # noqa: ASYNC110 - it has no event
@@ -101,14 +99,11 @@ def test_with_a_handshake_under_way(halted):
 
 
 def test_with_an_old_session_not_yet_closed(halted):
-    halt, (servers, tls), _ = halted
+    halt, arguments, _ = halted
 
     async def main():
-        client = KeyClient(servers, tls)
-        await client.start()
-        await followed(client)
-        halt()
-        client.renew(tls)
+        client = await followed(halt, arguments)
+        client.renew(arguments[1])
         await asyncio.sleep(0.05)  # the stream has let go of the old one
         await stopped(client)
 
@@ -119,10 +114,7 @@ def test_while_a_key_server_says_that_there_is_news(halted):
     halt, arguments, _ = halted
 
     async def main():
-        client = KeyClient(*arguments)
-        await client.start()
-        await followed(client)
-        halt()
+        client = await followed(halt, arguments)
         client._told()  # as the stream's reader does, in the round of the loop in which it is stopped
         await stopped(client)
 
