@@ -190,7 +190,9 @@ def test_who_asks_while_it_starts_hears_that_registrations_are_back(world):
     world.gatekeeper.kill()
     run = world.site / "run"
     with closing(sqlite3.connect(world.site / "gatekeeper" / "state.db", isolation_level=None)) as state:
-        state.execute("BEGIN EXCLUSIVE")  # so that it cannot read what it had
+        # So that it cannot read yet what it had: without the mode a write-ahead log lets readers in.
+        state.execute("PRAGMA locking_mode=EXCLUSIVE")
+        state.execute("BEGIN EXCLUSIVE")
         world.gatekeeper = world.run_service(world.site, "gatekeeper", "serve", ready=False)
         end = time.monotonic() + 20
         while (found := control.ask(run, "gatekeeper", "registrations", failing=True)) is None:
