@@ -56,11 +56,11 @@ def answers(phone, sample):
 class Phone:
     """An endpoint of the core on a UDP socket; `sent` and `heard` are all datagrams, in order."""
 
-    def __init__(self, record, gatekeeper):
+    def __init__(self, record, gatekeeper, host="127.0.0.1"):
         self.record = record
         self.gatekeeper = gatekeeper
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind((host, 0))
         self.endpoint = Endpoint(secrets.token_bytes, self.socket.getsockname())
         self.events = []
         self.sent = []

@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from ringkey.gatekeeper import ear
+from ringkey.gatekeeper import bpf, ear
 
 FILTER, FORCED = 26, 33  # SO_ATTACH_FILTER, SO_RCVBUFFORCE in asm-generic/socket.h
 
@@ -35,7 +35,7 @@ def test_the_numbering_is_known_by_two_options_that_python_names(monkeypatch, do
             monkeypatch.delattr(socket, name, raising=False)
         else:
             monkeypatch.setattr(socket, name, value, raising=False)
-    assert ear.numbered_as_asm_generic() is known
+    assert bpf.numbered_as_asm_generic() is known
 
 
 @pytest.mark.parametrize("known", [True, False])

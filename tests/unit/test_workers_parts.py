@@ -32,6 +32,7 @@ pure = pytest.mark.skipif(
 )
 
 STRANGER = ("198.51.100.1", 5060)
+PHONE = ("192.0.2.7", 1719)
 PLACES = (("192.0.2.1", 1719), ("192.0.2.1", 1300))
 HOSTS = st.ip_addresses().map(str)
 DATAGRAMS = st.lists(
@@ -56,7 +57,7 @@ def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
             frame = len(pack(SORTED, STRANGER, data))
             sent = 3 * lane.FULL // frame
             for n in range(sent):
-                one.put(pack(SORTED, (STRANGER[0], n % 65536), data))
+                one.put(pack(SORTED, (STRANGER[0], n % 65536), data), phone=True)
                 if n % 64 == 0:
                     one.flush()  # nobody reads: it would hang here if it waited
             assert one.dropped > sent // 3
@@ -82,9 +83,33 @@ def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
             inlet.close()
             assert got == [n % 65536 for n in range(sent - one.dropped)]
             before = one.dropped
-            one.put(pack(SORTED, STRANGER, data))
+            one.put(pack(SORTED, STRANGER, data), phone=True)
             one.flush()
             assert one.dropped == before, "there is room again"
+        finally:
+            one.close()
+
+    asyncio.run(main())
+
+
+def test_strangers_take_no_room_of_phones_in_a_lane_and_wait_for_them():
+    async def main():
+        one = Lane()
+        try:
+            data = os.urandom(2000)
+            for n in range(2 * lane.FULL // len(data)):
+                one.put(pack(UNSORTED, (STRANGER[0], n % 65536), data), phone=False)
+            dropped = one.dropped
+            assert dropped > 0
+            for n in range(3):
+                one.put(pack(SORTED, (PHONE[0], n), data), phone=True)
+            assert one.dropped == dropped
+            one.flush()
+            first = one.end.recv(lane.BLOCK)
+            sources = [source for _, source, _ in unpack(first)]
+            assert sources[:3] == [(PHONE[0], n) for n in range(3)]
+            assert sources[3:] == [(STRANGER[0], n) for n in range(len(sources) - 3)]
+            assert len(sources) > 20, "and a block is full"
         finally:
             one.close()
 
@@ -96,7 +121,7 @@ def test_what_came_while_a_worker_was_away_is_there_for_the_next_one():
         one = Lane()
         got = []
         for flag in (SORTED, UNSORTED, UNSHAPED):
-            one.put(pack(flag, STRANGER, b"x"))
+            one.put(pack(flag, STRANGER, b"x"), phone=True)
         one.flush()
         there = asyncio.Event()
         inlet = Inlet(

@@ -5,14 +5,13 @@ that there is room for phones in it (SO_ATTACH_FILTER, Linux; elsewhere each dat
 """
 
 import asyncio
-import ctypes
 import heapq
 import socket
-import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from ringkey.gatekeeper import bpf
 from ringkey.gatekeeper.addresses import Address
 
 # Datagrams read before others have their turn: about 10 ms of GRQs.
@@ -24,26 +23,8 @@ LONGEST = 2048
 # Sources that the kernel drops at one time.  The program may have 4,096 instructions, and each
 # datagram runs through it: 1,024 comparisons are about a microsecond.
 MAX_DEAF = 1024
-
-
-def numbered_as_asm_generic() -> bool:
-    """Tell whether socket options have the numbers of Linux's asm-generic/socket.h.
-
-    Seen by two that Python has names for where a system has them.  Linux on MIPS, SPARC and PA-RISC
-    numbers them otherwise, and much else: 33 is SO_TIMESTAMPNS on SPARC.
-    """
-    return (getattr(socket, "SO_DOMAIN", None), getattr(socket, "SO_PROTOCOL", None)) == (39, 38)
-
-
-# Options of Linux that Python has no names for (asm-generic/socket.h, socket(7)).
-_LINUX = numbered_as_asm_generic()
-_SO_ATTACH_FILTER = 26
-_SO_RCVBUFFORCE = 33  # beyond net.core.rmem_max, for a service that may
-# Classic BPF (linux/filter.h): load the IPv4 header's source address; compare; return.
-_LOAD = (0x20, 0, 0, 0xFFF00000 + 12)
-_EQUAL = 0x15
-_DROP = (0x06, 0, 0, 0)
-_TAKE = (0x06, 0, 0, 0xFFFFFFFF)
+_LINUX = bpf.numbered_as_asm_generic()
+_SO_RCVBUFFORCE = 33  # beyond net.core.rmem_max, for a service that may (socket(7))
 
 Take = Callable[[bytes, Address], None]
 
@@ -139,12 +120,10 @@ class Ear:
         self._changed = False
         if not _LINUX or self._sock.fileno() < 0:
             return
-        program = [_LOAD]
+        program = [bpf.LOAD_SOURCE]
         for host in self._deaf:
             number = int.from_bytes(socket.inet_aton(host), "big")
-            program += [(_EQUAL, 0, 1, number), _DROP]
-        program.append(_TAKE)
-        octets = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in program))
-        head = struct.pack("HP", len(program), ctypes.addressof(octets))
+            program += [(bpf.EQUAL, 0, 1, number), bpf.answer(0)]
+        program.append(bpf.answer(0xFFFFFFFF))
         with suppress(OSError):  # a kernel without it: each is read, and dropped then
-            self._sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, head)
+            bpf.filter_by(self._sock, program)

@@ -19,11 +19,13 @@ from ringkey import log
 from ringkey.errors import UserError
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.ear import Ear
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.waiting import Outbox
+from ringkey.gatekeeper.steering import Steering
 
 Event = tuple[Any, ...]
 
@@ -33,6 +35,8 @@ MULTICAST = ("224.0.1.41", 1718)  # H.225.0 appendix IV: gatekeeper discovery
 MAX_TASKS = 512
 # Of those, asked for at one time: as many as the key client puts into one request (batches.MAX_BATCH).
 ASKED = 128
+# Events after which the kernel is to know where a phone is.
+_PROVEN = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refreshed"})
 
 
 class RasPort:
@@ -59,7 +63,9 @@ class RasPort:
         self._outbox = None if state is None else Outbox(state, self._send)
         self._log = log.get("ringkey.gatekeeper.ras")
         self._ear: Ear | None = None
+        self._strangers: Ear | None = None
         self._multicast: Ear | None = None
+        self._steering: Steering | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due_at: int | None = None
         self._queue = LookupQueue(ASKED)
@@ -68,7 +74,13 @@ class RasPort:
 
     async def start(self, host: str, port: int) -> None:
         """Open the port; port 0 takes a free one.  Raises UserError where it cannot be had."""
-        self._ear = Ear(udp_port(host, port), self._datagram, self._turn_over)
+        sock = udp_port(host, port)
+        self._steering = Steering(sock)
+        self._ear = Ear(sock, self._datagram, self._turn_over)
+        if self._steering.strangers is not None:
+            self._strangers = Ear(self._steering.strangers, self._datagram, self._turn_over)
+        for held in self._registrar.held():
+            self._steering.phone_at(held.source[0])
 
     async def join_multicast(self, host: str) -> None:
         """Hear GRQs to the discovery group too; a failure is a warning in the log.
@@ -86,10 +98,11 @@ class RasPort:
         if self._timer is not None:
             self._timer.cancel()
         await self._queue.stop()
-        for ear in (self._multicast, self._ear):
-            if ear is not None:
-                ear.close()
-        self._multicast = self._ear = None
+        if self._steering is not None:
+            self._steering.close()
+        for ear in self._ears():
+            ear.close()
+        self._multicast = self._strangers = self._ear = None
 
     @property
     def address(self) -> Address:
@@ -140,10 +153,11 @@ class RasPort:
             if event[0] == "lookup":
                 if event[1]:  # else it was answered at once
                     self._look_up(event)
+            elif self._steering is not None and event[0] in _PROVEN:
+                self._phone_at(self._steering, event)
             elif event[0] == "ignored":
-                for ear in (self._ear, self._multicast):
-                    if ear is not None:
-                        ear.ignore(event[1], event[2] / 1000)
+                for ear in self._ears():
+                    ear.ignore(event[1], event[2] / 1000)
         if self._ear is not None:
             out = self._registrar.datagrams_to_send()
             if self._outbox is not None:
@@ -151,6 +165,17 @@ class RasPort:
             else:
                 for data, address in out:
                     self._send(data, address)
+
+    def _ears(self) -> list[Ear]:
+        return [ear for ear in (self._multicast, self._strangers, self._ear) if ear is not None]
+
+    def _phone_at(self, steering: Steering, event: Event) -> None:
+        """Have the kernel know the address of a phone that has proven its PIN."""
+        name, what = event[:2]
+        host: str = (what if name in {GREETED, "confirmed"} else what.source)[0]
+        # A GCF may also be for who has proven a Kg (Settings.icv_from_kg), which is no PIN.
+        if name != "confirmed" or self._registrar.settings.noise.phones_at(host, self._now):
+            steering.phone_at(host)
 
     def _send(self, data: bytes, address: Address) -> None:
         if self._ear is not None:

@@ -24,7 +24,7 @@ from ringkey.gatekeeper.ear import LONGEST, Ear, Take
 SORTED, UNSORTED, UNSHAPED = 0, 1, 2
 # Octets of a block: a batch of GRQs, in one call of the kernel at either end.
 BLOCK = 1 << 16
-# Octets that wait for a worker: what a socket's buffer would hold for one process (ear.BUFFER).
+# Octets of phones, and of strangers, that wait for a worker: what a socket's buffer holds (ear.BUFFER).
 FULL = 4 << 20
 # Octets of the Unix socket's own buffer, as far as the kernel allows it.
 _BUFFER = 1 << 20
@@ -66,27 +66,49 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
+class _Queue:
+    """What waits, in order."""
+
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self._octets = 0
+
+    def put(self, frame: bytes) -> bool:
+        """Take a frame; tell whether there is room for it."""
+        there = self._octets + len(frame) <= FULL
+        if there:
+            self._octets += len(frame)
+            self._frames.append(frame)
+        return there
+
+    def take(self, most: int) -> list[bytes]:
+        """Return and forget those that come first, of at most so many octets."""
+        found: list[bytes] = []
+        while self._frames and len(self._frames[0]) <= most:
+            found.append(self._frames.popleft())
+            most -= len(found[-1])
+            self._octets -= len(found[-1])
+        return found
+
+
 class Lane:
     """The supervisor's end.  dropped: datagrams for which there was no room.
 
-    Both ends outlive the worker: what came while it was away is there for the next one.
+    Phones' datagrams go first, and strangers take none of their room.  Both ends outlive the worker: what
+    came while it was away is there for the next one.
     """
 
     def __init__(self) -> None:
         self._sock, self.end = pair()
         self._loop = asyncio.get_running_loop()
-        self._frames: deque[bytes] = deque()
-        self._octets = 0
+        self._phones, self._strangers = _Queue(), _Queue()
         self._block = b""  # one that the kernel had no room for
         self.dropped = 0
 
-    def put(self, frame: bytes) -> None:
-        """Take what `pack` has made; `flush` sends it."""
-        if self._octets + len(frame) > FULL:
+    def put(self, frame: bytes, *, phone: bool) -> None:
+        """Take what `pack` has made; `flush` sends it.  phone: it comes from where a phone is."""
+        if not (self._phones if phone else self._strangers).put(frame):
             self.dropped += 1
-            return
-        self._octets += len(frame)
-        self._frames.append(frame)
 
     def flush(self) -> None:
         """Send what there is room for, the rest when there is; never waits."""
@@ -101,8 +123,7 @@ class Lane:
         self.end.close()
 
     def _send(self) -> None:
-        while self._block or self._frames:
-            block = self._block or self._next()
+        while block := self._block or self._next():
             try:
                 self._sock.send(block)
             except (BlockingIOError, InterruptedError):
@@ -115,11 +136,8 @@ class Lane:
             self._block = b""
 
     def _next(self) -> bytes:
-        frames, octets = [], 0
-        while self._frames and octets + len(self._frames[0]) <= BLOCK:
-            frames.append(self._frames.popleft())
-            octets += len(frames[-1])
-        self._octets -= octets
+        frames = self._phones.take(BLOCK)
+        frames += self._strangers.take(BLOCK - sum(map(len, frames)))
         return b"".join(frames)
 
     def _room(self) -> None:

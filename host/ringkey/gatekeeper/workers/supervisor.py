@@ -15,6 +15,7 @@ from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.ear import Ear
 from ringkey.gatekeeper.ras_port import group_port, udp_port
+from ringkey.gatekeeper.steering import Steering
 from ringkey.gatekeeper.workers import layout, merge
 from ringkey.gatekeeper.workers.child import Child
 from ringkey.gatekeeper.workers.finder import Finder
@@ -50,6 +51,7 @@ class WorkersService:
         self._finder = Finder(shards)
         self._control: ControlServer | None = None
         self._ears: list[Ear] = []
+        self._steering: Steering | None = None
         self._children: list[Child] = []
         self._commands: dict[str, Command] = {}
         self._admin: Admin | None = None
@@ -81,6 +83,8 @@ class WorkersService:
             await self._control.stop()
             self._control = None
         # Nothing more is heard, but the workers may still answer.
+        if self._steering is not None:
+            self._steering.close()
         ears, self._ears = self._ears, []
         for ear in ears:
             ear.close()
@@ -130,20 +134,26 @@ class WorkersService:
             certificates.finish(config.certificate, config.private_key)
         await asyncio.get_running_loop().run_in_executor(None, layout.settle, config, self._shards)
         port = udp_port(config.listen, config.port)
+        self._steering = Steering(port)
+        strangers = [] if self._steering.strangers is None else [self._steering.strangers]
         self._children = [
             Child(self._part(shard), port, self._take, self._there) for shard in range(self._shards)
         ]
         try:
             await asyncio.gather(*(child.start() for child in self._children))
         except BaseException:
-            port.close()
+            for sock in (port, *strangers):
+                sock.close()
             raise
         for name in self._children[0].commands:
             self._commands[name] = partial(self._do, name)
-        self._ears = [Ear(port, self._datagram, self._flush)]
         group = group_port(config.listen) if config.multicast else None
         if group is not None:
-            self._ears.append(Ear(group, self._datagram, self._flush))
+            strangers.append(group)
+        self._ears = [
+            Ear(port, partial(self._datagram, phone=True), self._flush),
+            *(Ear(sock, partial(self._datagram, phone=False), self._flush) for sock in strangers),
+        ]
         self.ports = {"ras": self._ears[0].address[1], "signalling": self._children[0].ports["signalling"]}
         if config.admin is not None:
             await self._open_admin(config.admin)
@@ -159,14 +169,13 @@ class WorkersService:
 
     # Datagrams
 
-    def _datagram(self, data: bytes, source: Address) -> None:
+    def _datagram(self, data: bytes, source: Address, *, phone: bool) -> None:
         self._received += 1
-        shard = self._finder.find(data)
+        shard, flag = self._finder.find(data), SORTED
         if shard is None:
             self._odd += 1
-            self._children[self._finder.by_source(source[0])].lane.put(pack(UNSORTED, source, data))
-        else:
-            self._children[shard].lane.put(pack(SORTED, source, data))
+            shard, flag = self._finder.by_source(source[0]), UNSORTED
+        self._children[shard].lane.put(pack(flag, source, data), phone=phone)
 
     def _flush(self) -> None:
         for child in self._children:
@@ -180,7 +189,8 @@ class WorkersService:
             if shard is None:
                 shard = child.part.shard
             lane = self._children[shard].lane
-            lane.put(pack(UNSHAPED, (host, port), bytes.fromhex(octets)))
+            # Whoever wants to can send what has no shape.
+            lane.put(pack(UNSHAPED, (host, port), bytes.fromhex(octets)), phone=False)
             lane.flush()
         elif "learn" in line:
             self._finder.learn(bytes.fromhex(line["learn"]))
@@ -190,6 +200,9 @@ class WorkersService:
         elif "gone" in line:
             self._finder.strays.pop(line["gone"], None)
         else:
+            if self._steering is not None:
+                for host, _ in line.get("sums", {}).get("phones", ()):
+                    self._steering.phone_at(host)
             for other in self._children:
                 if other is not child:
                     other.news(line)
