@@ -54,3 +54,30 @@ def test_no_option_is_set_by_its_number_where_the_numbering_is_not_known(monkeyp
 
     monkeypatch.setattr(ear, "_LINUX", known)
     asyncio.run(main())
+
+
+def test_an_ear_that_rests_leaves_what_comes_in_the_buffer():
+    async def main():
+        heard, turn = [], asyncio.Event()
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+        one = ear.Ear(sock, lambda data, _: heard.append(data), turn.set)
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            one.rest(0.2)
+            one.rest(60)  # it rests already
+            for n in range(10):
+                sender.sendto(bytes([n]), one.address)
+            async with asyncio.timeout(10):
+                await turn.wait()
+            assert loop.time() - began >= 0.2
+            assert heard == [bytes([n]) for n in range(10)]
+            one.rest(0.01)
+        finally:
+            one.close()
+            sender.close()
+        await asyncio.sleep(0.02)  # its rest is over, and it is closed: nothing to read
+
+    asyncio.run(main())

@@ -57,7 +57,7 @@ def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
             frame = len(pack(SORTED, STRANGER, data))
             sent = 3 * lane.FULL // frame
             for n in range(sent):
-                one.put(pack(SORTED, (STRANGER[0], n % 65536), data), phone=True)
+                one.put(pack(SORTED, (STRANGER[0], n % 65536), data))
                 if n % 64 == 0:
                     one.flush()  # nobody reads: it would hang here if it waited
             assert one.dropped > sent // 3
@@ -71,7 +71,7 @@ def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
 
             reading = socket.socket(fileno=os.dup(one.end.fileno()))
             inlet = Inlet(
-                reading,
+                [reading],
                 socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
                 take,
                 lambda *_: pytest.fail("none is odd"),
@@ -83,7 +83,7 @@ def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
             inlet.close()
             assert got == [n % 65536 for n in range(sent - one.dropped)]
             before = one.dropped
-            one.put(pack(SORTED, STRANGER, data), phone=True)
+            one.put(pack(SORTED, STRANGER, data))
             one.flush()
             assert one.dropped == before, "there is room again"
         finally:
@@ -92,26 +92,42 @@ def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
     asyncio.run(main())
 
 
-def test_strangers_take_no_room_of_phones_in_a_lane_and_wait_for_them():
+def test_phones_wait_for_no_more_than_a_block_of_strangers():
     async def main():
-        one = Lane()
+        phones, strangers = Lane(), Lane(lane.FULL_OF_STRANGERS)
         try:
-            data = os.urandom(2000)
-            for n in range(2 * lane.FULL // len(data)):
-                one.put(pack(UNSORTED, (STRANGER[0], n % 65536), data), phone=False)
-            dropped = one.dropped
-            assert dropped > 0
-            for n in range(3):
-                one.put(pack(SORTED, (PHONE[0], n), data), phone=True)
-            assert one.dropped == dropped
-            one.flush()
-            first = one.end.recv(lane.BLOCK)
-            sources = [source for _, source, _ in unpack(first)]
-            assert sources[:3] == [(PHONE[0], n) for n in range(3)]
-            assert sources[3:] == [(STRANGER[0], n) for n in range(len(sources) - 3)]
-            assert len(sources) > 20, "and a block is full"
+            data = os.urandom(200)
+            frame = len(pack(SORTED, STRANGER, data))
+            for _ in range(lane.FULL_OF_STRANGERS // frame + 100):
+                strangers.put(pack(SORTED, STRANGER, data))
+            assert strangers.dropped == 100
+            strangers.flush()
+            got, there = [], asyncio.Event()
+
+            def take(_data, source):
+                got.append(source)
+                if source == PHONE:
+                    there.set()
+                elif len(got) == 1:  # there are blocks of strangers to come
+                    phones.put(pack(SORTED, PHONE, data))
+                    phones.flush()
+
+            inlet = Inlet(
+                [socket.socket(fileno=os.dup(one.end.fileno())) for one in (phones, strangers)],
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+                take,
+                lambda *_: pytest.fail("none is odd"),
+                lambda: None,
+                lambda *_: None,
+            )
+            async with asyncio.timeout(10):
+                await there.wait()
+            inlet.close()
+            # The one that it came in, and the one that was its turn.
+            assert got.index(PHONE) <= 2 * lane.BLOCK // frame
         finally:
-            one.close()
+            phones.close()
+            strangers.close()
 
     asyncio.run(main())
 
@@ -121,11 +137,11 @@ def test_what_came_while_a_worker_was_away_is_there_for_the_next_one():
         one = Lane()
         got = []
         for flag in (SORTED, UNSORTED, UNSHAPED):
-            one.put(pack(flag, STRANGER, b"x"), phone=True)
+            one.put(pack(flag, STRANGER, b"x"))
         one.flush()
         there = asyncio.Event()
         inlet = Inlet(
-            socket.socket(fileno=os.dup(one.end.fileno())),
+            [socket.socket(fileno=os.dup(one.end.fileno()))],
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
             lambda _data, _source: got.append(SORTED),
             lambda flag, _data, _source: got.append(flag),

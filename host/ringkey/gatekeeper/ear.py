@@ -89,6 +89,15 @@ class Ear:
             self._loop.call_soon(self._filter)
         self._wake()
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while: what comes waits in the socket's buffer, or the kernel drops it."""
+        if self._sock.fileno() >= 0 and self._loop.remove_reader(self._sock):
+            self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock, self._read)
+
     def _read(self) -> None:
         receive = self._sock.recvfrom
         try:

@@ -1,4 +1,4 @@
-"""The supervisor's side of one worker: its process, started again when it dies, its lane, its line."""
+"""The supervisor's side of one worker: its process, started again when it dies, its lanes, its line."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 from ringkey import log
 from ringkey.errors import UserError
-from ringkey.gatekeeper.workers.lane import Lane
+from ringkey.gatekeeper.workers.lane import FULL_OF_STRANGERS, Lane
 from ringkey.gatekeeper.workers.talk import Line, Talk
 from ringkey.gatekeeper.workers.worker import Part
 from ringkey.site.control import Answer
@@ -42,7 +42,7 @@ class Child:
         self, part: Part, port: socket.socket, on_line: Take, on_there: Callable[["Child"], None]
     ) -> None:
         self.part = part
-        self.lane = Lane()
+        self._phones, self._strangers = Lane(), Lane(FULL_OF_STRANGERS)
         self.ports: dict[str, int] = {}
         self.commands: list[str] = []
         self.strays: list[str] = []
@@ -68,6 +68,15 @@ class Child:
     def there(self) -> bool:
         """Whether it has begun, and not died since."""
         return self._there.done() and not self._there.cancelled() and self._there.exception() is None
+
+    @property
+    def lanes(self) -> tuple[Lane, Lane]:
+        """The ways for phones' datagrams and for strangers'."""
+        return self._phones, self._strangers
+
+    def lane(self, *, phone: bool) -> Lane:
+        """Return the way for a datagram; phone: it comes from where a phone is."""
+        return self._phones if phone else self._strangers
 
     async def start(self) -> None:
         """Return when it hears datagrams; raises the UserError that it could not start with."""
@@ -97,7 +106,8 @@ class Child:
             if self._process is None:
                 self._life.cancel()  # it waits to start it again
             await asyncio.wait([self._life])
-        self.lane.close()
+        for lane in self.lanes:
+            lane.close()
 
     def say(self, **line: Any) -> None:
         """Send a line, where it is there."""
@@ -159,7 +169,7 @@ class Child:
         self.starts += 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            sockets = [theirs.fileno(), self.lane.end.fileno(), self._port.fileno()]
+            sockets = [one.fileno() for one in (theirs, *(lane.end for lane in self.lanes), self._port)]
             try:
                 self._process = process = await asyncio.create_subprocess_exec(
                     sys.executable,

@@ -1,4 +1,6 @@
-"""Datagrams on their way from the supervisor to a worker, in blocks, over a Unix socket.
+"""Datagrams on their way from the supervisor to a worker, in blocks, over Unix sockets.
+
+Each worker has one lane for what comes from where phones are, and one for all else.
 
 Each datagram in a block:
 
@@ -13,7 +15,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from ringkey.gatekeeper.addresses import Address
@@ -24,12 +26,15 @@ from ringkey.gatekeeper.ear import LONGEST, Ear, Take
 SORTED, UNSORTED, UNSHAPED = 0, 1, 2
 # Octets of a block: a batch of GRQs, in one call of the kernel at either end.
 BLOCK = 1 << 16
-# Octets of phones, and of strangers, that wait for a worker: what a socket's buffer holds (ear.BUFFER).
+# Octets of phones that wait for a worker: what a socket's buffer would hold for one process (ear.BUFFER).
 FULL = 4 << 20
+# And of strangers: 2,500 GRQs, which a worker takes half a second for at the most; the rest waits in the
+# socket's buffer, or goes.
+FULL_OF_STRANGERS = 1 << 19
 # Octets of the Unix socket's own buffer, as far as the kernel allows it.
 _BUFFER = 1 << 20
-# Blocks that a worker reads before others have their turn.
-_BLOCKS = 2
+# Blocks that a worker reads of a lane before the other one has its turn.
+_BLOCKS = 1
 _HEAD = struct.Struct("!BBHH")
 
 
@@ -66,49 +71,28 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-class _Queue:
-    """What waits, in order."""
-
-    def __init__(self) -> None:
-        self._frames: deque[bytes] = deque()
-        self._octets = 0
-
-    def put(self, frame: bytes) -> bool:
-        """Take a frame; tell whether there is room for it."""
-        there = self._octets + len(frame) <= FULL
-        if there:
-            self._octets += len(frame)
-            self._frames.append(frame)
-        return there
-
-    def take(self, most: int) -> list[bytes]:
-        """Return and forget those that come first, of at most so many octets."""
-        found: list[bytes] = []
-        while self._frames and len(self._frames[0]) <= most:
-            found.append(self._frames.popleft())
-            most -= len(found[-1])
-            self._octets -= len(found[-1])
-        return found
-
-
 class Lane:
-    """The supervisor's end.  dropped: datagrams for which there was no room.
+    """The supervisor's end.  full: octets that wait at the most; dropped: datagrams without room.
 
-    Phones' datagrams go first, and strangers take none of their room.  Both ends outlive the worker: what
-    came while it was away is there for the next one.
+    Both ends outlive the worker: what came while it was away is there for the next one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, full: int = FULL) -> None:
+        self._full = full
         self._sock, self.end = pair()
         self._loop = asyncio.get_running_loop()
-        self._phones, self._strangers = _Queue(), _Queue()
+        self._frames: deque[bytes] = deque()
+        self._octets = 0
         self._block = b""  # one that the kernel had no room for
         self.dropped = 0
 
-    def put(self, frame: bytes, *, phone: bool) -> None:
-        """Take what `pack` has made; `flush` sends it.  phone: it comes from where a phone is."""
-        if not (self._phones if phone else self._strangers).put(frame):
+    def put(self, frame: bytes) -> None:
+        """Take what `pack` has made; `flush` sends it."""
+        if self._octets + len(frame) > self._full:
             self.dropped += 1
+            return
+        self._octets += len(frame)
+        self._frames.append(frame)
 
     def flush(self) -> None:
         """Send what there is room for, the rest when there is; never waits."""
@@ -123,7 +107,8 @@ class Lane:
         self.end.close()
 
     def _send(self) -> None:
-        while block := self._block or self._next():
+        while self._block or self._frames:
+            block = self._block or self._next()
             try:
                 self._sock.send(block)
             except (BlockingIOError, InterruptedError):
@@ -136,8 +121,11 @@ class Lane:
             self._block = b""
 
     def _next(self) -> bytes:
-        frames = self._phones.take(BLOCK)
-        frames += self._strangers.take(BLOCK - sum(map(len, frames)))
+        frames, octets = [], 0
+        while self._frames and octets + len(self._frames[0]) <= BLOCK:
+            frames.append(self._frames.popleft())
+            octets += len(frames[-1])
+        self._octets -= octets
         return b"".join(frames)
 
     def _room(self) -> None:
@@ -147,7 +135,7 @@ class Lane:
 
 
 class Inlet(Ear):
-    """A worker's ear: reads a lane, and sends out of the RAS port that all workers share.
+    """A worker's ear: reads its lanes, and sends out of the RAS port that all workers share.
 
     odd: is given (flag, datagram, source) of what is not SORTED; deaf: told of each address that the kernel
     is to drop, and for how many seconds.  The rest as with an Ear.
@@ -155,7 +143,7 @@ class Inlet(Ear):
 
     def __init__(  # noqa: PLR0917 - as an Ear, and three more
         self,
-        lane: socket.socket,
+        lanes: Sequence[socket.socket],
         port: socket.socket,
         take: Take,
         odd: Callable[[int, bytes, Address], None],
@@ -163,16 +151,17 @@ class Inlet(Ear):
         deaf: Callable[[str, float], None],
     ) -> None:
         # Not an Ear's own: it would read the port, which is the supervisor's to do.
-        self._lane = lane
+        self._lanes = lanes
         self._sock = port
         self._take = take
         self._odd = odd
         self._done = done
         self._tell_deaf = deaf
         self._loop = asyncio.get_running_loop()
-        for sock in (lane, port):
+        for sock in (*lanes, port):
             sock.setblocking(False)
-        self._loop.add_reader(lane, self._hear_lane)
+        for lane in lanes:
+            self._loop.add_reader(lane, self._hear_lane, lane)
 
     @property
     def ignored(self) -> int:
@@ -180,20 +169,21 @@ class Inlet(Ear):
         return 0
 
     def close(self) -> None:
-        """Close both sockets, which leaves the supervisor's open."""
-        if self._lane.fileno() >= 0:
-            self._loop.remove_reader(self._lane)
-            self._lane.close()
-            self._sock.close()
+        """Close all sockets, which leaves the supervisor's open."""
+        for lane in self._lanes:
+            if lane.fileno() >= 0:
+                self._loop.remove_reader(lane)
+                lane.close()
+        self._sock.close()
 
     def ignore(self, host: str, seconds: float) -> None:
         """Have the supervisor ask the kernel."""
         self._tell_deaf(host, seconds)
 
-    def _hear_lane(self) -> None:
+    def _hear_lane(self, lane: socket.socket) -> None:
         try:
             for _ in range(_BLOCKS):
-                block = self._lane.recv(BLOCK)
+                block = lane.recv(BLOCK)
                 for flag, source, data in unpack(block):
                     if flag == SORTED:
                         self._take(data, source)

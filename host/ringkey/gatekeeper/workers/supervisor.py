@@ -30,6 +30,9 @@ from ringkey.site.keyserver_tables import AdminConfig
 
 # What /readyz tells of: a worker's checks (metrics.checks), by name.
 _CHECKS = ("key_server", "directory", "certificate")
+# Seconds in which no strangers are read, once a lane has no more room for them: what would only be dropped
+# is dropped by the kernel, which takes a tenth of the time.
+REST = 0.005
 
 
 class WorkersService:
@@ -61,6 +64,7 @@ class WorkersService:
         self._began = time.monotonic()
         self._received = 0
         self._odd = 0
+        self._known_dropped = 0
         self._doing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -101,7 +105,7 @@ class WorkersService:
         found["workers"] = f"{there} of {self._shards}"
         found["datagrams"] = self._received
         found["sources_ignored"] = self._ears[0].ignored if self._ears else 0
-        found["lanes_dropped"] = sum(child.lane.dropped for child in self._children)
+        found["lanes_dropped"] = self._dropped()
         return found
 
     def reload(self) -> None:
@@ -150,9 +154,10 @@ class WorkersService:
         group = group_port(config.listen) if config.multicast else None
         if group is not None:
             strangers.append(group)
+        # The phones' first.
         self._ears = [
-            Ear(port, partial(self._datagram, phone=True), self._flush),
-            *(Ear(sock, partial(self._datagram, phone=False), self._flush) for sock in strangers),
+            Ear(sock, partial(self._datagram, phone=phone), partial(self._flush, phone=phone))
+            for phone, sock in ((True, port), *((False, one) for one in strangers))
         ]
         self.ports = {"ras": self._ears[0].address[1], "signalling": self._children[0].ports["signalling"]}
         if config.admin is not None:
@@ -175,11 +180,18 @@ class WorkersService:
         if shard is None:
             self._odd += 1
             shard, flag = self._finder.by_source(source[0]), UNSORTED
-        self._children[shard].lane.put(pack(flag, source, data), phone=phone)
+        self._children[shard].lane(phone=phone).put(pack(flag, source, data))
 
-    def _flush(self) -> None:
+    def _flush(self, *, phone: bool) -> None:
         for child in self._children:
-            child.lane.flush()
+            child.lane(phone=phone).flush()
+        if not phone and (dropped := self._dropped()) > self._known_dropped:
+            self._known_dropped = dropped
+            for ear in self._ears[1:]:
+                ear.rest(REST)
+
+    def _dropped(self) -> int:
+        return sum(lane.dropped for child in self._children for lane in child.lanes)
 
     def _take(self, child: Child, line: Line) -> None:
         """Take a line of a worker's that is no answer: for the supervisor, or for all others."""
@@ -188,9 +200,8 @@ class WorkersService:
             shard = self._finder.of((key[0], key[1]))
             if shard is None:
                 shard = child.part.shard
-            lane = self._children[shard].lane
-            # Whoever wants to can send what has no shape.
-            lane.put(pack(UNSHAPED, (host, port), bytes.fromhex(octets)), phone=False)
+            lane = self._children[shard].lane(phone=False)  # whoever wants to can send what has no shape
+            lane.put(pack(UNSHAPED, (host, port), bytes.fromhex(octets)))
             lane.flush()
         elif "learn" in line:
             self._finder.learn(bytes.fromhex(line["learn"]))
@@ -293,7 +304,7 @@ class WorkersService:
         own.counter(
             "ringkey_lanes_dropped",
             "Datagrams for which a worker had no room.",
-            lambda: sum(c.lane.dropped for c in self._children),
+            self._dropped,
         )
         own.counter("ringkey_unshaped", "Datagrams of no known shape.", lambda: self._odd)
         self._metrics.add(own)

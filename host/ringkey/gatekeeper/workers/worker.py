@@ -1,6 +1,7 @@
 """One worker: a whole gatekeeper whose datagrams and orders come from the supervisor.
 
-The supervisor starts it as `python -m ringkey.gatekeeper.workers TALK LANE PORT`, numbers of open sockets.
+The supervisor starts it as `python -m ringkey.gatekeeper.workers TALK PHONES STRANGERS PORT`, numbers
+of open sockets.
 """
 
 import asyncio
@@ -79,7 +80,7 @@ def own(config: GatekeeperConfig, shard: int, shards: int) -> GatekeeperConfig:
 
 
 class WorkerPort(RasPort):
-    """The RAS port as a worker has it: a lane to hear, the shared socket to answer by."""
+    """The RAS port as a worker has it: two lanes to hear, the shared socket to answer by."""
 
     def __init__(self, *parts: Any, service: "WorkerService") -> None:
         super().__init__(*parts)
@@ -91,9 +92,8 @@ class WorkerPort(RasPort):
 
     async def start(self, host: str, port: int) -> None:
         """Begin to hear; the supervisor has opened the port."""
-        self._ear = Inlet(
-            *self._service.sockets, self._datagram, self._odd, self._turn_over, self._service.deaf
-        )
+        *lanes, sock = self._service.sockets
+        self._ear = Inlet(lanes, sock, self._datagram, self._odd, self._turn_over, self._service.deaf)
 
     def _odd(self, flag: int, data: bytes, source: Address) -> None:
         codec = self._service.codec
@@ -111,9 +111,9 @@ class WorkerPort(RasPort):
 
 
 class WorkerService(GatekeeperService):
-    """The worker `part`.  sockets: its end of its lane, and the RAS port."""
+    """The worker `part`.  sockets: its ends of its lanes, and the RAS port."""
 
-    def __init__(self, part: Part, talk: Talk, sockets: tuple[socket.socket, socket.socket]) -> None:
+    def __init__(self, part: Part, talk: Talk, sockets: tuple[socket.socket, ...]) -> None:
         super().__init__(part.config, part.site)
         self.part = part
         self.talk = talk
@@ -253,7 +253,7 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-async def _run(talk_end: int, lane: int, port: int) -> int:
+async def _run(talk_end: int, *others: int) -> int:
     talk = await Talk.over(socket.socket(fileno=talk_end))
     begin = await talk.hear()
     if begin is None:
@@ -262,7 +262,7 @@ async def _run(talk_end: int, lane: int, port: int) -> int:
     die_with(part.parent)
     log.configure(part.form, part.file)
     stop = asyncio.Event()
-    service = WorkerService(part, talk, (socket.socket(fileno=lane), socket.socket(fileno=port)))
+    service = WorkerService(part, talk, tuple(socket.socket(fileno=one) for one in others))
     try:
         await service.start()
     except UserError as error:
@@ -295,4 +295,4 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     process.hide()
-    return asyncio.run(_run(*map(int, arguments[:3])))
+    return asyncio.run(_run(*map(int, arguments[:4])))
