@@ -258,9 +258,10 @@ def test_the_time_to_live_is_what_it_asks_for_within_the_sites():
 def test_it_ends_when_its_time_is_over_and_not_before():
     gatekeeper, _ = site_with_plain()
     registrar = gatekeeper.registrar
-    admit(gatekeeper, "2001", life=20, now=1000)
+    admit(gatekeeper, "2002", life=60, now=1000)
+    admit(gatekeeper, "2001", life=20, now=2000)
     admit(gatekeeper, "2002", life=60, now=2000)
-    first, second = 1000 + 20000 + GRACE, 2000 + 60000 + GRACE
+    first, second = 2000 + 20000 + GRACE, 2000 + 60000 + GRACE
     assert registrar.get_timer() == first
     registrar.handle_timer(first - 1)
     assert len(table(gatekeeper)) == 2
@@ -367,14 +368,17 @@ def test_the_same_host_again_gets_the_identical_answer():
     assert gatekeeper.receive(data, DOOR, 1500) == first
     assert gatekeeper.receive(data, DOOR, 100_000) == first
     assert [event[0] for event in events(gatekeeper)] == ["plain_registered"] + 2 * ["plain_refreshed"]
-    # It has another port, and other software: another registration, under the same identifier.
+    # With another port, or other software, it is another registration, under the same identifier.
     identifier = table(gatekeeper)[0][1]
+    moved = (DOOR[0], 5)
     vendor = dict(build._VENDOR, versionId=b"3")
-    again = ask(gatekeeper, rrq(number=20, endpointVendor=vendor), (DOOR[0], 5), 100_001)
-    assert again.value["endpointIdentifier"] == identifier
-    ((name, held, before),) = events(gatekeeper)
-    assert (name, held.source, held.software, before) == ("plain_registered", (DOOR[0], 5), "ringkey 3", DOOR)
-    assert len(table(gatekeeper)) == 1
+    for number, more, words in ((20, {}, "ringkey"), (21, {"endpointVendor": vendor}, "ringkey 3")):
+        again = ask(gatekeeper, rrq(number=number, **more), moved, 100_001)
+        assert again.value["endpointIdentifier"] == identifier
+        ((name, held, before),) = events(gatekeeper)
+        assert (name, held.source, held.software) == ("plain_registered", moved, words)
+        assert before == (DOOR if number == 20 else moved)
+        assert len(table(gatekeeper)) == 1
 
 
 def test_no_other_host_takes_an_extension_over_while_it_lives():
