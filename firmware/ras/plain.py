@@ -22,8 +22,8 @@ from ras.errors import RemoteProtocolError
 from ras.held import GRACE, IDENTIFIER, software
 from ras.message import GCF, GRQ, RCF, UCF, URQ, Message, encode_message
 
-# Some 700 octets each.  What a site still has of such devices; whoever sends from an allowed network can
-# fill it, and then takes nothing from the phones.
+# Half a kilobyte each.  More than a site still has of such devices; whoever sends from an allowed network
+# can fill it, and then takes nothing from the phones.
 MAX_PLAIN = const(1024)
 # Behind the hex of an endpointIdentifier, which then is none that a phone's registration can have (held.py).
 SUFFIX = "-plain"
