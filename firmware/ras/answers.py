@@ -35,15 +35,15 @@ def gatekeeper_reject(number: int, reason: str, others: "tuple[tuple[str, int], 
 def registration_confirm(
     number: int,
     identifier: str,
-    signalling: "tuple[str, int]",
+    signalling: "tuple[str, int] | None",
     time_to_live: int,
     others: "tuple[tuple[str, int], ...]",
 ) -> dict:
-    """Return an RCF's value; signalling: where the gatekeeper takes TLS signalling."""
+    """Return an RCF's value; signalling: where the gatekeeper takes TLS signalling, None for nowhere."""
     value = {
         "requestSeqNum": number,
         "protocolIdentifier": H225_V6,
-        "callSignalAddress": [to_transport(signalling)],
+        "callSignalAddress": [] if signalling is None else [to_transport(signalling)],
         "endpointIdentifier": identifier,
         "timeToLive": time_to_live,
         "willRespondToIRR": False,
@@ -54,12 +54,12 @@ def registration_confirm(
     return value
 
 
-def registration_reject(number: int, reason: str) -> dict:
-    """Return an RRJ's value."""
+def registration_reject(number: int, reason: str, detail=0) -> dict:
+    """Return an RRJ's value; detail: what the reason has in it."""
     return {
         "requestSeqNum": number,
         "protocolIdentifier": H225_V6,
-        "rejectReason": (reason, 0),
+        "rejectReason": (reason, detail),
     }
 
 

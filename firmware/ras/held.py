@@ -70,6 +70,7 @@ def software(product: bytes, version: bytes) -> str:
     return found
 
 
+GRACE = const(10000)  # ms after the promised life before a registration is dropped
 # Octets of an endpointIdentifier, two characters each.
 IDENTIFIER = const(8)
 _AT_SID = const(8)

@@ -12,7 +12,9 @@ class Settings:
     (host, port) by which that source reaches this gatekeeper; suites: names allowed;
     time_to_live: s; others: alternate gatekeepers; throttle: a Throttle; icv_from_kg: take
     a GRQ that is signed with Kr, too, which proves Kg but not the PIN (section 4, at its
-    end: the RRQ still has to prove it); noise: a Noise; most: registrations held at a time.
+    end: the RRQ still has to prove it); noise: a Noise; most: registrations held at a time; plain: None, or
+    whose `allows(ext, host) -> bool` says which H.323 endpoints without the profile may register (plain.py);
+    ext is None where they have not named it yet.
     """
 
     def __init__(
@@ -25,6 +27,7 @@ class Settings:
         icv_from_kg=False,
         noise=None,
         most=MAX_HELD,
+        plain=None,
     ) -> None:
         self.addresses = addresses
         self.suites = suites
@@ -34,3 +37,4 @@ class Settings:
         self.icv_from_kg = icv_from_kg
         self.noise = noise if noise is not None else Noise()
         self.most = most
+        self.plain = plain

@@ -44,12 +44,12 @@ def registration_reject(message: Message, found: dict, suite: Suite, code: int, 
     return answers.within(message, (), lambda _: profile.seal(RRJ, value, elements, suite, ka))
 
 
-def plain_reject(message: Message) -> bytes:
-    """Return the GRJ or RRJ securityDenial for a GRQ or RRQ without the profile: its truth, unsigned."""
+def plain_reject(message: Message, reason: str = "securityDenial", detail=0) -> bytes:
+    """Return the GRJ or RRJ for a GRQ or RRQ without the profile: its truth, unsigned."""
     number = message.value["requestSeqNum"]
     if message.kind == GRQ:
-        return bytes(encode_message(GRJ, answers.gatekeeper_reject(number, "securityDenial", ()))[0])
-    return bytes(encode_message(RRJ, answers.registration_reject(number, "securityDenial"))[0])
+        return bytes(encode_message(GRJ, answers.gatekeeper_reject(number, reason, ()))[0])
+    return bytes(encode_message(RRJ, answers.registration_reject(number, reason, detail))[0])
 
 
 def not_understood(message: Message) -> bytes:

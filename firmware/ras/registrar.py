@@ -3,7 +3,7 @@
 Without I/O.  Times are milliseconds.  What it can not know it asks for with an event,
 ("lookup", ticket, ext, g, suite name, kind, cvm, source, phone), and gets by `provide`; phone: it
 has proven its PIN with this g, so it goes before strangers.  Its other events tell what happened,
-for logs and for the signalling channel:
+for logs and for the signalling channel (plain.py has those of plain endpoints):
 
     ("request", source, ext) ("confirmed", source, ext)      GRQ came, GCF went
     ("refused", source, ext, code)                           GRJ or RRJ went
@@ -27,6 +27,7 @@ from ras.lookups import Asked, Lookup, Pending
 from ras.mac import hmac_digest
 from ras.message import GCF as _GCF
 from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
+from ras.plain import Plain
 from ras.policy import Settings
 from ras.registrations import Registrations
 from ras.replay import Nonces, Recent
@@ -75,6 +76,7 @@ class Registrar:
         self._registrations = Registrations(
             settings, random, self._out, self._events, self._codec, self.attempts
         )
+        self.plain: "Plain | None" = self._registrations.plain
 
     # -- what the gatekeeper tells
 
@@ -123,6 +125,7 @@ class Registrar:
         """Return how many entries each table has, by its name."""
         return {
             "registrations": len(self._registrations),
+            "plain": len(self.plain) if self.plain is not None else 0,
             "answers": len(self._answers),
             "refusals": len(self._refusals),
             "nonces": len(self._nonces),
@@ -189,7 +192,10 @@ class Registrar:
         try:
             message = self._codec.decode(data)
             kind = message.kind
-            if kind in (GRQ, RRQ) and self._codec.is_plain(message):
+            plain = kind in (GRQ, RRQ, URQ) and self._codec.is_plain(message)
+            if plain and self.plain is not None and self.plain.receive(message, source, now):
+                pass  # one that the site allows has had its answer
+            elif plain and kind != URQ:
                 # An H.323 endpoint without the profile is told that it is not let in.
                 answer, why = refusals.plain_reject(message), "%s without the profile; rejected" % kind
                 self._send_unsigned(answer, why, message, source, now)
@@ -369,14 +375,7 @@ class Registrar:
             asked.message,
             self.settings.others,
             lambda others: self._codec.registration_confirm(
-                value["requestSeqNum"],
-                held.identifier,
-                signalling,
-                life,
-                others,
-                elements,
-                held.suite,
-                ka,
+                value["requestSeqNum"], held.identifier, signalling, life, others, elements, held.suite, ka
             ),
         )
         if old is not None:

@@ -9,13 +9,13 @@ from ras import answers, build, profile
 from ras.codec import Codec
 from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
-from ras.held import IDENTIFIER, Held, Release, key_of
+from ras.held import GRACE, IDENTIFIER, Held, Release, key_of
 from ras.message import RRQ, URQ, Message
+from ras.plain import Plain
 
 # The default of what a site sets.  Some 1.5 KB each, with all that is remembered of a phone: 30 MB, which a
 # Raspberry Pi has.
 MAX_HELD = const(20000)
-_GRACE = const(10000)  # ms after the promised life before a registration is dropped
 # Timers of registrations that have ended which may lie about, besides as many as there are of others:
 # a phone that registers again and again would leave one for each time until its life is over.
 _IDLE_TIMERS = const(64)
@@ -29,7 +29,8 @@ _FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
 class Registrations:
     """All of them.  out: list that datagrams (octets, address) are put into; events: list
     for ("refreshed", Held) and ("ended", Held, reason).  outdated: check values of Km that
-    are being replaced.  codec, attempts: as the registrar has.
+    are being replaced.  codec, attempts: as the registrar has.  plain: the plain endpoints, None where the
+    site has none.
     """
 
     def __init__(self, settings, random, out: list, events: list, codec: Codec, attempts) -> None:
@@ -40,6 +41,9 @@ class Registrations:
         self._codec = codec
         self._attempts = attempts
         self.outdated: tuple = ()
+        self.plain: "Plain | None" = None
+        if settings.plain is not None:
+            self.plain = Plain(settings, random, out, events, codec, self)
         self._by_identifier: dict = {}  # Held.key -> Held
         self._by_ext: dict = {}
         attempts.look_at(self._by_ext.get)
@@ -85,10 +89,12 @@ class Registrations:
     def add(self, held: Held, life: int, now: int) -> None:
         """Hold a registration for `life` seconds."""
         held.since = now
-        expires = now + 1000 * life + _GRACE
+        expires = now + 1000 * life + GRACE
         if expires != self._expires:
             self._expires = expires
         held.expires = self._expires
+        if self.plain is not None:
+            self.plain.secured(held.ext)
         self.put_back(held)
 
     def put_back(self, held: Held) -> None:
@@ -130,6 +136,10 @@ class Registrations:
         due = self._timers[0][0] if self._timers else None
         if self._spans and (due is None or self._spans[0] * _SPAN < due):
             due = self._spans[0] * _SPAN
+        if self.plain is not None:
+            plain = self.plain.get_timer()
+            if plain is not None and (due is None or plain < due):
+                due = plain
         return due
 
     def handle_timer(self, now: int) -> None:
@@ -153,6 +163,8 @@ class Registrations:
                     self._schedule(held.expires, due)
                 elif held.machine.state == "registered":
                     self._end(held, "expire", "ttlExpired")
+        if self.plain is not None:
+            self.plain.handle_timer(now)
 
     def _schedule(self, when: int, what: "object") -> None:
         """Let the registration of an identifier, or a release, be looked at then."""
@@ -224,7 +236,7 @@ class Registrations:
         if held.source != source:  # else it stays the object that others have too
             held.source = source
         life = self.life(brief)
-        held.expires = now + 1000 * life + _GRACE
+        held.expires = now + 1000 * life + GRACE
         self.ask_to_fetch(held, elements)
         _, signalling = self._settings.addresses(source[0])
         self._events.append(("refreshed", held))

@@ -257,3 +257,120 @@ def test_plain_endpoints_by_the_thousand_are_told_only_now_and_then():
         value = request("gatekeeperRequest", number, 4, "2999", ("198.51.100.9", 1719))
         told += len(strict.receive(encoded("gatekeeperRequest", value), ("198.51.100.9", 1719), number))
     assert told == 200
+
+
+# -- plain endpoints where the site lets some of them register
+
+
+class Listed:
+    """Extensions that begin with 28, of one network, but for those that have a PIN."""
+
+    def __init__(self, site):
+        self.site = site
+
+    def allows(self, ext, host):
+        if not host.startswith("198.51.100."):
+            return False
+        return ext is None or (ext.startswith("28") and ext not in self.site.pins)
+
+
+@pytest.fixture
+def open_gatekeeper():
+    """A gatekeeper that lets them in, at which a device of the profile is registered in each suite."""
+    random = Random(34)
+    site = Mixed(random)
+    found = Gatekeeper(site, random, suites=("sha256", "sha1"), plain=Listed(site))
+    cvms = tuple(site.generations)
+    found.registrar.set_site(cvms, (), cvms[2:])
+    for number, cvm in enumerate(cvms):
+        device = Device(found, number, *site.generations[cvm], 2 + number, cut=False)
+        site.pins[device.ext] = PIN
+        device.register()
+    return found
+
+
+class PlainDevice:
+    """An H.323 endpoint that knows nothing of the profile, in a version of H.225.0."""
+
+    def __init__(self, gatekeeper, ext, version, *, cut=False, tokens=None, host=None):
+        self.gatekeeper = gatekeeper
+        self.ext, self.version, self.cut, self.tokens = ext, version, cut, tokens
+        self.address = (host or f"198.51.100.{ext[2:].lstrip('0')}", 1719)
+        self.number = 0
+
+    def send(self, kind, **changes):
+        """Return (name, value) of the answer as pycrate reads it."""
+        self.number += 1
+        if kind == "unregistrationRequest":
+            value = {"requestSeqNum": self.number, "callSignalAddress": [transport(self.address)]}
+        else:
+            value = request(kind, self.number, self.version, self.ext, self.address, tokens=self.tokens)
+        octets = encoded(kind, value | changes)
+        octets = short(octets) if self.cut and kind == "registrationRequest" else octets
+        ((answer, to),) = self.gatekeeper.receive(octets, self.address, 1000)
+        assert to == self.address
+        assert 2 * len(answer) <= 3 * len(octets)
+        RAS.from_aper(answer)
+        name, told = RAS.get_val()
+        assert told["requestSeqNum"] == self.number
+        assert not {"tokens", "cryptoTokens", "integrityCheckValue"} & set(told)
+        return name, told
+
+    def keep_alive(self, identifier):
+        """Send a lightweight RRQ as H.323 section 7.2.2 has it: without what stays."""
+        return self.send(
+            "registrationRequest", keepAlive=True, endpointIdentifier=identifier, terminalAlias=[]
+        )
+
+
+@pytest.mark.parametrize("tokens", [None, FOREIGN], ids=["no-tokens", "foreign-tokens"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_plain_endpoint_registers_beside_the_fleet(open_gatekeeper, version, tokens):
+    registrar = open_gatekeeper.registrar
+    fleet = [(one.ext, one.sid, one.source, one.expires) for one in registrar.held()]
+    assert len(fleet) == 4
+    for ext, cut in (("2801", False), ("2802", True)):
+        # An h323-ID before the extension, in the GRQ; pycrate has read the value of each answer.
+        device = PlainDevice(open_gatekeeper, ext, version, cut=cut, tokens=tokens)
+        name, told = device.send("gatekeeperRequest")
+        assert name == "gatekeeperConfirm"
+        assert told["rasAddress"] == transport(open_gatekeeper.address)
+        name, told = device.send("registrationRequest")
+        assert name == "registrationConfirm"
+        identifier = told["endpointIdentifier"]
+        assert identifier == registrar.plain.of(ext).identifier
+        assert told["callSignalAddress"] == []
+        assert told["timeToLive"] == 300
+        name, told = device.keep_alive(identifier)
+        assert (name, told["endpointIdentifier"]) == ("registrationConfirm", identifier)
+    assert len(registrar.plain) == 2
+    name, _ = device.send("unregistrationRequest", endpointIdentifier=identifier)
+    assert name == "unregistrationConfirm"
+    name, told = device.keep_alive(identifier)
+    assert (name, told["rejectReason"][0]) == ("registrationReject", "fullRegistrationRequired")
+    assert [one.ext for one in registrar.plain.all()] == ["2801"]
+    assert [(one.ext, one.sid, one.source, one.expires) for one in registrar.held()] == fleet
+
+
+def test_two_plain_endpoints_of_one_extension(open_gatekeeper):
+    assert PlainDevice(open_gatekeeper, "2803", 4).send("registrationRequest")[0] == "registrationConfirm"
+    other = PlainDevice(open_gatekeeper, "2803", 5, host="198.51.100.200")
+    name, told = other.send("registrationRequest")
+    assert name == "registrationReject"
+    assert told["rejectReason"] == ("duplicateAlias", [("dialledDigits", "2803")])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_plain_endpoint_has_the_extension_of_the_fleet(open_gatekeeper, version):
+    open_gatekeeper.site.pins["2804"] = PIN  # of the list, and with a PIN
+    fleet = [(one.ext, one.sid, one.source, one.expires) for one in open_gatekeeper.registrar.held()]
+    for ext in ("2804", *(one[0] for one in fleet)):
+        device = PlainDevice(open_gatekeeper, ext, version, host="198.51.100.9")
+        for kind, refusal in (
+            ("gatekeeperRequest", "gatekeeperReject"),
+            ("registrationRequest", "registrationReject"),
+        ):
+            name, told = device.send(kind)
+            assert (name, told["rejectReason"][0]) == (refusal, "securityDenial")
+    assert [(one.ext, one.sid, one.source, one.expires) for one in open_gatekeeper.registrar.held()] == fleet
+    assert len(open_gatekeeper.registrar.plain) == 0

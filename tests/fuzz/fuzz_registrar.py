@@ -3,12 +3,13 @@
 A step is an octet and its arguments: time passes, a stranger's octets come, a phone registers or logs out,
 what is on its way arrives, changed, cut, doubled, from elsewhere, reflected or signed again; look-ups
 are answered late, wrongly or never.  Everything random has one seed.  The first octet says whether it is
-the registrar of the core or the host's, which knows shapes and has a direct way (gatekeeper/direct.py).
+the registrar of the core or the host's, which knows shapes and has a direct way (gatekeeper/direct.py), and
+whether the site lets plain endpoints in.
 """
 
 import sys
 
-from ras import generator, keys, message, profile
+from ras import build, codec, generator, keys, message, profile
 from ras import registrar as core
 from ras.endpoint import Endpoint
 from ras.errors import LocalProtocolError, RemoteProtocolError
@@ -37,6 +38,9 @@ _CVM = {name: keys.check_value(keys.SUITES[name], km) for name, km in _KM.items(
 _OLD_KM = keys.master_key(keys.SHA256, bytes(range(1, 17)))
 _OLD_CVM = keys.check_value(keys.SHA256, _OLD_KM)
 _PINS = {"1001": "1234", "1002": "99", "1003": "555", "1004": "8"}
+# Extensions that plain endpoints may have: one of nobody, one that a phone without a PIN asks for, and one
+# that has a PIN, which a site's policy could say while its directory changes.
+_PLAIN = ("2001", "1009", "1003")
 _REVOKED = generator.pack(b"server", "1004", 9)
 
 
@@ -75,6 +79,13 @@ PHONES = (
 _RIGHT = {r.g: r for r in PHONES if _PINS.get(r.ext) == r.pin and r.cvm != b"\0\0\0"}
 
 
+class _Listed:
+    """Which plain endpoints the site lets in."""
+
+    def allows(self, ext: "str | None", host: str) -> bool:
+        return host.startswith("192.0.2.") and (ext is None or ext in _PLAIN)
+
+
 def one(data: bytes) -> None:
     """Run the script."""
     set_caps()
@@ -107,6 +118,7 @@ class _Run:
             throttle=Throttle(limit=3),
             icv_from_kg=bool(options & 1),
             most=MAX_HELD,
+            plain=_Listed() if options & 4 else None,
         )
         if options & 2:
             self.registrar = Direct(settings, self.random, _codec(self.knows))
@@ -179,8 +191,25 @@ class _Run:
     def garbage(self) -> None:
         source = SOURCES[self.byte() % 4]
         size = self.byte()
+        if not size and self.registrar.plain is not None:
+            self.deliver(self.plain_request(), source)
+            return
         octets = bytes(self.byte() for _ in range(size))
         self.deliver(octets, source)
+
+    def plain_request(self) -> bytes:
+        """Return what an endpoint without the profile sends, with the name of another one or of a phone."""
+        which, number, place = self.byte(), 1 + self.byte(), SOURCES[0]
+        ext = _PLAIN[which // 4 % len(_PLAIN)]
+        there = [one.identifier for one in (*self.registrar.plain.all(), *self.registrar.held())]
+        identifier = there[number % len(there)] if there else "0011223344556677-plain"
+        kind, value = (
+            (message.GRQ, build.gatekeeper_request(number, ext, place)),
+            (message.RRQ, build.registration_request(number, ext, place, place, 10 * number)),
+            (message.RRQ, build.keep_alive(number, identifier, place, place, 10 * number)),
+            (message.URQ, build.unregistration_request(number, identifier, place, None)),
+        )[which % 4]
+        return bytes(message.encode_message(kind, value)[0])
 
     def register(self) -> None:
         number = self.byte() % len(PHONES)
@@ -205,6 +234,8 @@ class _Run:
             octets += bytes(self.byte() for _ in range(self.byte() % 32))
         elif how == 7:
             octets = self.signed(self.changed(octets), number)
+        elif how == 8 and self.registrar.plain is not None:
+            octets = _without_token(octets)
         self.deliver(octets, source)
 
     def changed(self, octets: bytes) -> bytes:
@@ -303,6 +334,8 @@ class _Run:
         assert after == before, "changed by what nobody has signed"
         kind = _kind(octets)
         allowed = {"GRQ": ("GRJ",), None: ()}.get(kind, ("XRS", "RRJ"))
+        if self.registrar.plain is not None and kind is not None and _is_plain(octets):
+            allowed += {"GRQ": ("GCF",), "RRQ": ("RCF",), "URQ": ("UCF",)}.get(kind, ())
         assert {_kind(one) for one, _ in out} <= set(allowed), f"{kind} was answered"
 
     def genuine(self, octets: bytes):
@@ -364,6 +397,11 @@ class _Run:
             assert self.registrar.psk(one.sid) == one.ks
             assert self.registrar.registration(one.ext) is one
             assert one.ext in _PINS
+        plain = [] if self.registrar.plain is None else self.registrar.plain.all()
+        assert {one.ext for one in plain} <= set(_PLAIN) - {one.ext for one in held}, "both of one extension"
+        for one in plain:
+            assert one.source[0].startswith("192.0.2.")
+            assert self.registrar.psk(one.identifier) is None
 
     def finish(self) -> None:
         """Whatever happened, a phone with the right PIN registers after a time, and nothing has piled up."""
@@ -379,6 +417,7 @@ class _Run:
             self.registrar.handle_timer(self.now)
         self.collect()
         assert self.registrar.held() == []
+        assert not self.registrar.plain
         assert self.registrar.get_timer() is None, "something is due for ever"
         assert _entries(self.registrar) <= MAX_ENTRIES
         self.flying.clear()
@@ -410,6 +449,20 @@ def _kind(octets: bytes) -> "str | None":
         return message.decode_message(octets).kind
     except (RemoteProtocolError, LocalProtocolError):
         return None
+
+
+def _is_plain(octets: bytes) -> bool:
+    return codec.Codec().is_plain(message.decode_message(octets))
+
+
+def _without_token(octets: bytes) -> bytes:
+    """Return a phone's message as a plain endpoint would send it."""
+    try:
+        decoded = message.decode_message(octets)
+        decoded.value.pop("tokens", None)
+        return bytes(message.encode_message(decoded.kind, decoded.value)[0])
+    except (RemoteProtocolError, LocalProtocolError):
+        return octets
 
 
 def _entries(value: object, seen: "set | None" = None) -> int:

@@ -49,8 +49,16 @@ def registrar() -> list[bytes]:
         + bytes(20),
         b"".join(bytes((3, number, 5, 0, 8, 0, 5, 0, 8, 0)) for number in (0, 1, 2, 8)) + bytes((0, 22)),
     ]
+    # Plain endpoints: GRQ, RRQ, keepAlive from here and elsewhere, URQ; one that a phone takes over; time.
+    plain = [
+        bytes((2, 0, 0, 0, 7, 2, 0, 0, 1, 7, 2, 0, 0, 2, 0, 2, 1, 0, 2, 0, 2, 1, 0, 3, 0, 2, 0, 0, 3, 0)),
+        bytes((2, 0, 0, 9, 7, 2, 1, 0, 9, 8, 3, 2, 5, 0, 8, 0, 5, 0, 8, 0, 2, 0, 0, 9, 7, 2, 0, 0, 2, 0)),
+        log_in + bytes((2, 0, 0, 1, 7, 2, 0, 0, 2, 1, 2, 0, 0, 3, 1, 0, 17, 0, 20, 2, 1, 0, 1, 9)),
+        bytes((3, 0, 5, 8, 3, 0, 5, 0, 8, 0, 5, 8, 3, 0, 5, 0, 8, 0, 5, 0, 8, 0, 0, 18, 5, 8)),
+    ]
     # The core's registrar, ICV from Ka and from Kg in turn, then the host's.
-    return [bytes((n & 1 | which,)) + script for which in (0, 2) for n, script in enumerate(scripts)]
+    found = [bytes((n & 1 | which,)) + script for which in (0, 2) for n, script in enumerate(scripts)]
+    return found + [bytes((4 | which,)) + script for which in (0, 2) for script in plain]
 
 
 def _lives(suite: keys.Suite) -> list[bytes]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 from conftest import environment
 from pair import GATEKEEPER, PHONE, pair
-from ras import keys, message, profile
+from ras import answers, keys, message, profile
 from ras_phone import PIN, Phone, fetch_keys, record_of
 from ringkey.errors import UserError
 from ringkey.explain import datagrams, keyring
@@ -175,8 +175,10 @@ def test_strangers_and_garbage(tmp_path):
     plain = message.decode_message(found[0][3])
     del plain.value["tokens"], plain.value["integrityCheckValue"]
     octets = bytes(message.encode_message("GRQ", plain.value)[0])
+    answer = bytes(message.encode_message("GCF", answers.gatekeeper_confirm(7, GATEKEEPER, ()))[0])
     for data, text in (
         (octets, "endpoint 1001 sent a GRQ without ringkey's token: a plain H.323 endpoint"),
+        (answer, "a GCF without ringkey's token: to a plain H.323 endpoint, no phone believes it"),
         (b"garbage", "it cannot be decoded"),
         (found[0][3][:50], "it cannot be decoded: PER: truncated"),
     ):

@@ -8,6 +8,7 @@ from ringkey.errors import UserError
 from ringkey.site import runtime
 from ringkey.site.config import Site, Throttle, load, resolve_address, resolve_url
 
+PLAIN, NETWORK = "[gatekeeper.plain]\n", 'networks = ["192.0.2.0/24"]\n'
 ID = '[keyserver]\nserver_id = "02:00:5e:10:00:01"\n'
 
 
@@ -31,6 +32,7 @@ def test_what_init_writes(site_template):
     assert g.key_servers == ("https://localhost:8444",)
     assert g.throttle == Throttle(10, 900, 30, 3600)
     assert (g.time_to_live, g.suites, g.alternates) == (300, ("sha256",), ())
+    assert g.plain is None
     for path in (k.certificate, k.private_key, k.client_ca, k.seed, k.counter):
         assert path.is_file()
     c = config.need_console()
@@ -55,6 +57,17 @@ def test_defaults_and_other_values(tmp_path):
     g = old.need_gatekeeper()
     assert g.throttle == Throttle()
     assert g.directory == tmp_path / "gatekeeper" / "directory.db"
+    assert g.plain is None
+
+
+def test_plain_endpoints_are_named_by_network_and_extension(tmp_path):
+    text = '[gatekeeper.plain]\nnetworks = ["192.0.2.0/25", "198.51.100.7"]\n'
+    plain = read(tmp_path, text + 'extensions = ["2001", "2100-2199"]').need_gatekeeper().plain
+    assert [str(one) for one in plain.networks] == ["192.0.2.0/25", "198.51.100.7/32"]
+    there = [ext for ext in ("2001", "2100", "2150", "2199") if ext in plain.extensions]
+    assert there == ["2001", "2100", "2150", "2199"]
+    others = ("2000", "200", "20011", "2099", "2200", "02100", "")
+    assert not [ext for ext in others if ext in plain.extensions]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +108,19 @@ def test_defaults_and_other_values(tmp_path):
         ("[gatekeeper]\nadvertise_port = -1", "[gatekeeper] advertise_port"),
         ("[gatekeeper]\nadvertise_signalling_port = 65536", "[gatekeeper] advertise_signalling_port"),
         (f'[gatekeeper]\nidentifier = "{"x" * 129}"', "[gatekeeper] identifier: not a text of 1 to 128"),
+        ("[gatekeeper.plain]", "[gatekeeper.plain] networks: at least one"),
+        (PLAIN + 'extensions = ["1"]\nnetworks = []', "[gatekeeper.plain] networks: at least one"),
+        (PLAIN + 'networks = ["192.0.2.1/24"]', "[gatekeeper.plain] networks: '192.0.2.1/24' is no IPv4"),
+        (PLAIN + 'networks = ["2001:db8::/32"]', "[gatekeeper.plain] networks: '2001:db8::/32' is no IPv4"),
+        (PLAIN + 'networks = ["gk"]', "[gatekeeper.plain] networks: 'gk' is no IPv4 network"),
+        (PLAIN + f"networks = {['192.0.2.0/24'] * 65}", "[gatekeeper.plain] networks: more than 64 entries"),
+        (PLAIN + NETWORK, "[gatekeeper.plain] extensions: at least one"),
+        (PLAIN + NETWORK + f"extensions = {['1'] * 257}", "[gatekeeper.plain] extensions: more than 256"),
+        (PLAIN + NETWORK + 'extensions = ["2*"]', "[gatekeeper.plain] extensions: '2*' is neither"),
+        (PLAIN + NETWORK + 'extensions = ["bell"]', "[gatekeeper.plain] extensions: 'bell' is neither"),
+        (PLAIN + NETWORK + 'extensions = ["9-10"]', "[gatekeeper.plain] extensions: '9-10': two numbers"),
+        (PLAIN + NETWORK + 'extensions = ["29-20"]', "[gatekeeper.plain] extensions: '29-20': two numbers"),
+        (PLAIN + NETWORK + 'extensions = ["1"]\nnetwork = 1', "[gatekeeper.plain] network: no such key, did"),
         ("[gatekeeper.throttle]\nfailures = 0", "[gatekeeper.throttle] failures"),
         ("[gatekeeper.throttle]\nignore_max = 3", "[gatekeeper.throttle] ignore_max: smaller than ignore"),
         ("[console]\nport = -1", "[console] port: not a whole number from 0 to 65535"),

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loadgen.answers import Answers
 from loadgen.templates import Requests
-from ras import kept
+from ras import build, kept
 from ras.generator import pack
 from ras.held import Held
 from ras.keys import SHA1, SHA256, authentication_key, check_value, device_key, master_key, reject_key
 from ras.lookups import Lookup
-from ras.message import GCF, GRJ, RCF, decode_message
+from ras.message import GCF, GRJ, RCF, RRQ, decode_message, encode_message
 from ras.noise import Noise
+from ras.plain import PlainEndpoint
 from ras.policy import Settings
 from ras.registrar import Registrar
 from ras.throttle import Throttle
@@ -87,6 +88,7 @@ class Twin:
             },
             "phones": table(one.settings.noise._phones),
             "ignored": one.ignored,
+            "plain": [] if one.plain is None else [seen(held) for held in one.plain.all()],
             "pending": (len(one._pending), sorted(one._pending._keys)),
             "looked up": self.asked,
         }
@@ -111,6 +113,8 @@ def seen(what):
         return tuple(seen(one) for one in what)
     if isinstance(what, Held):
         return tuple(getattr(what, name) for name in HELD)
+    if isinstance(what, PlainEndpoint):
+        return what.ext, what.identifier, what.source, what.since, what.expires, what.software
     if hasattr(what, "tries"):  # a release
         return what.number, what.octets, what.tries, seen(what.held)
     return what
@@ -254,6 +258,42 @@ def test_each_bit_flipped_and_each_length(suite):
         directly(world)
         assert decode_message(world.send(good)[0][0]).kind == (GCF if kind == "GRQ" else RCF)
         assert directly(world) == [GREETED if kind == "GRQ" else LOGGED_IN]
+
+
+class Everybody:
+    """A site that lets any plain endpoint in, and has a phone for each extension too."""
+
+    def allows(self, _ext, _host):
+        return True
+
+
+def test_a_plain_endpoint_gives_way_to_a_phone_on_the_direct_way_too():
+    world = World(plain=Everybody()).known()
+    table = world.direct.plain
+    for ext in ("200001", "200002"):
+        value = build.registration_request(7, ext, AWAY, AWAY, 300)
+        ((answer, _),) = world.send(bytes(encode_message(RRQ, value)[0]), AWAY)
+        assert decode_message(answer).kind == RCF
+    held = table.of("200001")
+    directly(world)
+    re, grq = world.grq("200001")
+    rrq = world.rrq("200001", re, world.send(grq)[0][0])
+    told = [twin.receive(rrq, HOME, world.now) for twin in world.twins]
+    world.check()
+    # The direct way tells of a look-up with the registration it was for, so after the other's end.
+    names = [[event[0] for event in events] for events, _ in told]
+    assert names == [["lookup", "plain_ended", "registered"], ["plain_ended", "lookup", "registered"]]
+    assert sorted(told[0][0], key=str) == sorted(told[1][0], key=str)
+    assert told[0][1] == told[1][1]
+    assert directly(world) == [GREETED, "plain_ended", LOGGED_IN]
+    assert table.of("200001") is None
+    assert [one.ext for one in table.all()] == ["200002"]
+    # What it says now is nobody's, and what the phone says is the phone's.
+    keep_alive = build.keep_alive(8, held.identifier, AWAY, AWAY, 300)
+    ((answer, _),) = world.send(bytes(encode_message(RRQ, keep_alive)[0]), AWAY)
+    assert decode_message(answer).value["rejectReason"][0] == "fullRegistrationRequired"
+    assert decode_message(world.send(rrq)[0][0]).kind == RCF
+    assert world.direct.registration("200001").source == HOME
 
 
 def test_replayed_from_here_and_from_elsewhere():

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ras import codec, q931, registrar, registrations, replay, tpkt
+from ras import codec, plain, q931, registrar, registrations, replay, tpkt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fuzz"))
 
@@ -52,6 +52,8 @@ def test_the_kept_corpus_holds(name):
         ("registrar", registrar, "compare_digest", lambda *_: True),
         ("registrar", replay.Nonces, "has", lambda *_: False),
         ("registrar", registrations.Registrations, "_forget", lambda *_: None),
+        ("registrar", plain.Plain, "secured", lambda *_: None),
+        ("registrar", plain.Plain, "handle_timer", lambda *_: None),
         ("tpkt", q931, "STATUS", q931.STATUS_ENQUIRY),
         ("tpkt", tpkt.Deframer, "__init__", _without_a_limit),
     ],

@@ -15,7 +15,7 @@ from ringkey.gatekeeper.observed import Observed
 CORE = Path(__file__).resolve().parents[2] / "firmware" / "ras"
 SOURCE = ("192.0.2.7", 1719)
 # What raises within receive_datagram of a registrar.
-MODULES = ("registrar", "registrations", "profile", "message", "aper", "per")
+MODULES = ("registrar", "registrations", "plain", "profile", "message", "aper", "per")
 
 
 def texts():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ras import build, profile
 from ras.errors import RemoteProtocolError
 from ras.keys import MAX_EXT, SHA256, authentication_key, check_value, device_key, master_key
-from ras.message import GRQ, RRQ, UCF, URQ, decode_message
+from ras.message import GRQ, RRQ, UCF, URQ, decode_message, encode_message
 from ras.policy import Settings
 from ras.registrar import Lookup, Registrar
 from ringkey.gatekeeper.codec import HostCodec
@@ -68,6 +68,38 @@ def test_all_messages_of_an_extension_have_one_worker(ext, shards):
         finder.learn(octets)
         again = message(kind, ext, identifier, re)
         assert finder.find(again) == wanted == decoded(again, shards)
+
+
+@settings(max_examples=20, deadline=None)
+@given(EXTS, SHARDS)
+def test_a_plain_endpoint_has_the_worker_of_its_extension(ext, shards):
+    """By what it says, and by the identifier that a registrar has given it; nothing is learned of it."""
+    wanted = of_extension(ext, shards)
+
+    class Everybody:
+        def allows(self, _ext, _host):
+            return True
+
+    registrar = Registrar(
+        Settings(lambda _host: GATEKEEPER, plain=Everybody()), marked(os.urandom, wanted, shards), HostCodec()
+    )
+    rrq = build.registration_request(7, ext, PLACE, PLACE, 300)
+    registrar.receive_datagram(bytes(encode_message(RRQ, rrq)[0]), PLACE, 0)
+    ((answer, _),) = registrar.datagrams_to_send()
+    identifier = decode_message(answer).value["endpointIdentifier"]
+    for kind, value in (
+        (GRQ, build.gatekeeper_request(7, ext, PLACE)),
+        (RRQ, rrq),
+        (RRQ, build.keep_alive(7, identifier, PLACE, PLACE, 300)),
+        (URQ, build.unregistration_request(7, identifier, PLACE, None)),
+    ):
+        octets = bytes(encode_message(kind, value)[0])
+        assert decoded(octets, shards) == wanted
+        assert Finder(shards).find(octets) is None
+        registrar.receive_datagram(octets, PLACE, 1)
+    assert [decode_message(one).kind for one, _ in registrar.datagrams_to_send()] == [
+        *("GCF", "RCF", "RCF", "UCF")
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,7 +2,7 @@
 
 import click
 
-from ringkey.cli import Options, top
+from ringkey.cli import Options, plain, top
 
 
 @click.group()
@@ -34,3 +34,4 @@ def serve(options: Options) -> None:
 
 
 command.add_command(top.command)
+command.add_command(plain.command)

@@ -110,10 +110,10 @@ def picture(seen: Figures, columns: int, lines: int) -> str:
         "latency     " + ("   ".join(_latency(*one) for one in seen["latencies"].items()) or "none yet"),
         "tables      " + "   ".join(f"{k} {v:.0f}" for k, v in tables.items() if k not in _ABOVE),
         "",
-        f"{'per second':>10} {'in all':>10}  {'message':<8}{'outcome':<12}reason",
+        f"{'per second':>10} {'in all':>10}  {'message':<8}{'outcome':<17}reason",
     ]
     out += [
-        f"{one['rate']:>10g} {one['total']:>10}  {one['message']:<8}{one['outcome']:<12}{one['reason']}"
+        f"{one['rate']:>10g} {one['total']:>10}  {one['message']:<8}{one['outcome']:<17}{one['reason']}"
         for one in seen["rates"][:MAX_ROWS]
     ]
     out += ["", f"{'failing':<10}{'since':>7} {'times':>6}  {'step':<6}why"]

@@ -246,6 +246,8 @@ def _who(exchange: _Exchange | None, ext: str | None) -> str:
 
 
 def _form(error: RemoteProtocolError, ext: str | None, message: Message) -> str:
+    if "0 profile tokens" in str(error) and message.kind in _ANSWERS:
+        return f"a {message.kind} without ringkey's token: to a plain H.323 endpoint, no phone believes it"
     if "0 profile tokens" in str(error):
         who = f"endpoint {ext}" if ext else "an endpoint"
         return f"{who} sent a {message.kind} without ringkey's token: a plain H.323 endpoint"

@@ -8,6 +8,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ras.message import GRQ, KINDS, RRQ, UCF, URQ
@@ -74,6 +75,11 @@ class Observed:
             "ended": self._ended,
             "dropped": self._dropped,
             "ignored": self._ignored,
+            "plain_confirmed": partial(self._plain, GRQ, "plain-confirmed"),
+            "plain_registered": partial(self._plain, RRQ, "plain-registered"),
+            "plain_refreshed": partial(self._plain, RRQ, "plain-kept-alive"),
+            "plain_refused": self._plain_refused,
+            "plain_ended": self._plain_ended,
             GREETED: self._greeted,
             LOGGED_IN: self._logged_in,
         }
@@ -172,6 +178,17 @@ class Observed:
 
     def _ignored(self, _host: str, _milliseconds: int) -> None:
         self.outcomes[NO_KIND, "ignored", "noise"] += 1
+
+    def _plain(self, kind: str, outcome: str, *_more: object) -> None:
+        """Count what became of a plain endpoint's message, apart from phones'."""
+        self.outcomes[kind, outcome, ""] += 1
+
+    def _plain_refused(self, _source: Address, _ext: str | None, reason: str) -> None:
+        # One of few RegistrationRejectReasons.
+        self.outcomes[RRQ, "plain-refused", reason] += 1
+
+    def _plain_ended(self, _endpoint: object, reason: str) -> None:
+        self.outcomes[URQ, "plain-ended", reason.replace(" ", "-")] += 1
 
     def _greeted(self, source: Address, ext: str, *_more: object) -> None:
         self.outcomes[_CONFIRMED] += 1

@@ -67,6 +67,7 @@ class Office:
             "phone": self.phone,
             "refresh": self.refresh,
             "end": self.end,
+            "plain": self.plain,
             "figures": lambda _request: self._parts.figures(),
             "settings": lambda _request: {"applied": self._parts.apply_settings()},
         }
@@ -123,6 +124,26 @@ class Office:
         if not isinstance(request.get("ext"), str) or reason not in REASONS:
             raise UserError(f"ext and one of the reasons {', '.join(REASONS)} are wanted")
         return {"ended": await self._parts.end(_ext(request), reason)}
+
+    def plain(self, _request: dict[str, Any]) -> Row:
+        """Return the plain endpoints: {"plain": [{"ext", "source", "software", "since", "expires_in"}, …]}.
+
+        At most `ras.plain.MAX_PLAIN` of them, two milliseconds.
+        """
+        registrar, now = self._parts.registrar(), _now()
+        table = None if registrar is None else registrar.plain
+        return {
+            "plain": [
+                {
+                    "ext": one.ext,
+                    "source": place(one.source),
+                    "software": one.software or None,
+                    "since": int(time.time()) - (now - one.since) // 1000,
+                    "expires_in": (one.expires - now) // 1000,
+                }
+                for one in (() if table is None else table.all())
+            ]
+        }
 
     def _held(self) -> list[Held]:
         registrar = self._parts.registrar()

@@ -36,6 +36,7 @@ _DROPPED = (
     ("another extension's", "foreign-g", "its g was made for another extension"),
     ("Rg is not ours", "stale-rg", "it registers without a fresh GCF of this gatekeeper"),
     ("no check value", "no-check-value", "no key server has been reached since the start"),
+    ("too many answers", "plain-limit", "a plain H.323 endpoint: its address has had too many answers"),
     ("look-ups under way", "too-many-look-ups", "too many look-ups under way"),
     ("was not reached", "no-key-server", "no key server answered"),
     ("no key to say so", "refused-unsigned", "refused, without a key to say so"),

@@ -23,7 +23,12 @@ _CODES = {
 # the port shall not fill the disk.  Enough for 20 phones a second that log in; what the rest did is in
 # the counts.
 MAX_LINES = 100
-_STRANGERS = frozenset({"request", "lookup", "confirmed", "refused", "dropped", "ignored"})
+_STRANGERS = frozenset(
+    {
+        *("request", "lookup", "confirmed", "refused", "dropped", "ignored"),
+        *("plain_confirmed", "plain_registered", "plain_refreshed", "plain_refused", "plain_ended"),
+    }
+)
 # How many times as many about phones that have proved their key.  Not all of them: a line takes as
 # long as a whole registration, and a site that gets its power back would wait for its log.
 _PHONES = 2
@@ -139,6 +144,28 @@ class Record:
             self._log.warning("dropped", source=place(rest[0]), reason=rest[1], code=code)
         elif name == "ignored":
             self._log.warning("ignored", source=rest[0], seconds=rest[1] // 1000)
+        else:
+            self._plain(event)
+
+    def _plain(self, event: tuple[Any, ...]) -> None:
+        """Log an event of `ras.plain`, or one that is not known here."""
+        name, what = event[:2] if len(event) > 1 else (*event, None)
+        if name == "plain_registered":
+            before = event[2]
+            self._log.info(
+                name,
+                ext=what.ext,
+                source=place(what.source),
+                replaces=None if before is None else place(before),
+            )
+        elif name == "plain_ended":
+            self._log.info(name, ext=what.ext, source=place(what.source), reason=event[2])
+        elif name == "plain_refreshed":
+            self._log.info("plain_kept_alive", ext=what.ext, source=place(what.source))
+        elif name == "plain_refused":
+            self._log.warning(name, ext=event[2], source=place(what), reason=event[3])
+        elif name == "plain_confirmed":
+            self._log.info(name, ext=event[2], source=place(what))
         else:
             self._log.info(name)
 

@@ -32,6 +32,7 @@ from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.office import Office
 from ringkey.gatekeeper.pinkey import load_pin_key
+from ringkey.gatekeeper.plain import Policy
 from ringkey.gatekeeper.randomness import Randomness
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Record
@@ -128,6 +129,7 @@ class GatekeeperService:
             extensions = error.what
         return {
             "registrations": self._registrar.registered(),
+            "plain": 0 if self._registrar.plain is None else len(self._registrar.plain),
             "channels": 0 if self._signalling is None else len(self._signalling),
             "extensions": extensions,
             "key_server": "ready" if self._keys.ready.is_set() else "does not answer",
@@ -186,6 +188,9 @@ class GatekeeperService:
             ),
             icv_from_kg=config.icv_from_kg,
             most=config.max_registrations,
+            plain=None
+            if config.plain is None
+            else Policy(config.plain, self._directory, self._record.budget),
         )
         self._settings = settings
         self._registrar = self._make_registrar(settings)

@@ -23,6 +23,7 @@ from ringkey.errors import UserError
 from ringkey.site import files, runtime
 from ringkey.site import keyserver_tables as tables
 from ringkey.site.console_table import ConsoleConfig, read_console
+from ringkey.site.plain_table import PlainConfig, read_plain
 from ringkey.site.table import Table
 
 FILE = "ringkey.toml"
@@ -135,7 +136,7 @@ class GatekeeperConfig:
     max_registrations: held at a time, further phones are sent to the alternates; workers: processes
     on the port, 0 for one a processor; log_lines: a second, that strangers may cause, and phones
     twice as many; admin: health and metrics, None
-    where they are not wanted.
+    where they are not wanted; plain: which H.323 endpoints without the profile may register, None for none.
     """
 
     listen: str
@@ -162,6 +163,7 @@ class GatekeeperConfig:
     log_lines: int
     throttle: Throttle
     admin: tables.AdminConfig | None
+    plain: PlainConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,7 @@ def _gatekeeper(table: Table) -> GatekeeperConfig:
         log_lines=table.integer("log_lines", 100, 0, 10_000),
         throttle=Throttle() if throttle is None else _throttle(throttle),
         admin=tables.read_admin(table.table("admin"), 8446),
+        plain=read_plain(table.table("plain")),
     )
     for key, port in (
         ("signalling_port", config.signalling_port),

@@ -330,6 +330,10 @@ ignore_max = 3600
 [gatekeeper.admin]          # /metrics, /healthz, /readyz; plain HTTP, for this machine
 listen = "127.0.0.1"
 port = 8446
+
+# [gatekeeper.plain]        # H.323 endpoints that may register without a PIN, and so without any security
+# networks = ["192.0.2.0/24"]
+# extensions = ["2001", "2100-2199"]
 """
 _CONSOLE = """
 [console]
