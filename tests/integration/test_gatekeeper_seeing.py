@@ -102,6 +102,8 @@ def metrics_count_what_happened_and_show_no_secret(world, no_secret):
     assert value(text, "ringkey_registrations ") == 1
     assert value(text, "ringkey_channels ") == 0
     assert value(text, 'ringkey_ras_received_total{message="RRQ"}') == 1
+    for whose in ("phones", "strangers"):
+        assert value(text, f'ringkey_ras_kernel_dropped_total{{socket="{whose}"}}') == 0
     assert value(text, 'ringkey_ras_sent_total{message="RCF"}') == 1
     assert value(text, 'ringkey_ras_sent_total{message="GRJ"}') == 2
     for message in ("GRQ", "RRQ"):

@@ -200,6 +200,7 @@ def test_each_worker_has_its_own_channels_and_all_are_seen_as_one(world):
     assert f"\nringkey_registrations {len(PHONES) + 2}.0\n" in text
     assert "\nringkey_workers 2.0\n" in text
     assert "\nringkey_lanes_dropped_total 0.0\n" in text
+    assert '\nringkey_ras_kernel_dropped_total{socket="strangers"} 0.0\n' in text
     total = re.search(
         r'ringkey_ras_outcomes_total\{message="RRQ",outcome="registered",reason=""\} (\d+)', text
     )

@@ -81,3 +81,29 @@ def test_an_ear_that_rests_leaves_what_comes_in_the_buffer():
         await asyncio.sleep(0.02)  # its rest is over, and it is closed: nothing to read
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(not ear._LINUX, reason="SO_MEMINFO is Linux's")
+def test_what_the_kernel_drops_is_counted(monkeypatch):
+    async def main():
+        monkeypatch.setattr(ear, "BUFFER", 4096)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+        one = ear.Ear(sock, lambda *_: None, lambda: None)
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            assert one.dropped == 0
+            for _ in range(100):  # none is read before the loop has its turn
+                sender.sendto(bytes(1000), one.address)
+            no_room = one.dropped
+            assert 50 < no_room < 100
+            one.ignore("127.0.0.1", 60)
+            await asyncio.sleep(0)  # the filter comes with the loop's next round
+            sender.sendto(b"ignored", one.address)
+            assert one.dropped == no_room + 1
+        finally:
+            one.close()
+            sender.close()
+        assert one.dropped == 0
+
+    asyncio.run(main())

@@ -7,6 +7,7 @@ that there is room for phones in it (SO_ATTACH_FILTER, Linux; elsewhere each dat
 import asyncio
 import heapq
 import socket
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,8 @@ LONGEST = 2048
 MAX_DEAF = 1024
 _LINUX = bpf.numbered_as_asm_generic()
 _SO_RCVBUFFORCE = 33  # beyond net.core.rmem_max, for a service that may (socket(7))
+_SO_MEMINFO = 55  # nine numbers, of which the last one counts what was dropped (linux/sock_diag.h)
+_MEMINFO = struct.Struct("9I")
 
 Take = Callable[[bytes, Address], None]
 
@@ -61,6 +64,20 @@ class Ear:
     def ignored(self) -> int:
         """How many addresses the kernel is asked to drop now."""
         return len(self._deaf)
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the kernel has dropped here: there was no room for them, or it was asked to.
+
+        0 where it does not tell.
+        """
+        if not _LINUX or self._sock.fileno() < 0:
+            return 0
+        try:
+            found = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            return int(_MEMINFO.unpack(found)[-1])
+        except (OSError, struct.error):
+            return 0
 
     def close(self) -> None:
         """Close the socket."""

@@ -132,6 +132,16 @@ def read_when_asked(
     return found
 
 
+def count_dropped(figures: Figures, dropped: Callable[[], Mapping[str, float]]) -> None:
+    """Add what the kernel has dropped at the port (steering.dropped)."""
+    figures.counter(
+        "ringkey_ras_kernel_dropped",
+        "Datagrams that the kernel dropped: no room, or a source that is ignored.",
+        dropped,
+        "socket",
+    )
+
+
 def checks(config: GatekeeperConfig, keys: KeyClient, directory: Directory) -> dict[str, Check]:
     """Return what must be right for a phone with fresh keys that comes now to be registered."""
     return {

@@ -25,7 +25,7 @@ from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.waiting import Outbox
-from ringkey.gatekeeper.steering import Steering
+from ringkey.gatekeeper.steering import Steering, dropped
 
 Event = tuple[Any, ...]
 
@@ -115,6 +115,12 @@ class RasPort:
     def sources_ignored(self) -> int:
         """How many addresses the kernel drops datagrams of now."""
         return 0 if self._ear is None else self._ear.ignored
+
+    def dropped(self) -> dict[str, float]:
+        """Return how many datagrams the kernel has dropped, of "phones" and "strangers"."""
+        if self._ear is None:
+            return {}
+        return dropped(self._ear, [ear for ear in self._ears() if ear is not self._ear])
 
     def end_registration(self, ext: str, reason: str) -> bool:
         """End a registration with a URQ to the phone; tell whether there was one.

@@ -241,7 +241,9 @@ class GatekeeperService:
 
     async def _open_admin(self, admin: AdminConfig, keys: KeyClient, directory: Directory) -> None:
         self._metrics.registry.register(metrics.Outcomes(self._observed))
-        self._metrics.add(metrics.read_when_asked(self._config, self._observed, keys, self._sizes))
+        figures = metrics.read_when_asked(self._config, self._observed, keys, self._sizes)
+        metrics.count_dropped(figures, lambda: {} if self._ras is None else self._ras.dropped())
+        self._metrics.add(figures)
         self._admin = Admin(admin, self._metrics, metrics.checks(self._config, keys, directory))
         # Not "admin": a key server in the same process has that.
         self.ports["gatekeeper_admin"] = await self._admin.start()

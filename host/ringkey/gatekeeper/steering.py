@@ -8,9 +8,11 @@ socket for all).
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 
 from ringkey.gatekeeper import bpf
+from ringkey.gatekeeper.ear import Ear
 
 # Networks that are told apart, from single addresses upwards: a program of fewer than bpf.LONGEST
 # instructions.  Where there are more, larger ones take their place.
@@ -81,6 +83,11 @@ class Steering:
             with suppress(OSError):  # the program before stays
                 bpf.choose_by(self._sock, program(self._networks, self._bits))
             self._timer = asyncio.get_running_loop().call_later(EVERY, self._steer)
+
+
+def dropped(phones: Ear, strangers: Iterable[Ear]) -> dict[str, float]:
+    """Return how many datagrams the kernel has dropped, by whose they would have been."""
+    return {"phones": phones.dropped, "strangers": sum(ear.dropped for ear in strangers)}
 
 
 def program(networks: set[int], bits: int) -> list[bpf.Instruction]:

@@ -11,11 +11,11 @@ from ringkey import log
 from ringkey.admin import Admin, Check
 from ringkey.errors import UserError
 from ringkey.figures import Figures
+from ringkey.gatekeeper import metrics, steering
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.ear import Ear
 from ringkey.gatekeeper.ras_port import group_port, udp_port
-from ringkey.gatekeeper.steering import Steering
 from ringkey.gatekeeper.workers import layout, merge
 from ringkey.gatekeeper.workers.child import Child
 from ringkey.gatekeeper.workers.finder import Finder
@@ -54,7 +54,7 @@ class WorkersService:
         self._finder = Finder(shards)
         self._control: ControlServer | None = None
         self._ears: list[Ear] = []
-        self._steering: Steering | None = None
+        self._steering: steering.Steering | None = None
         self._children: list[Child] = []
         self._commands: dict[str, Command] = {}
         self._admin: Admin | None = None
@@ -138,7 +138,7 @@ class WorkersService:
             certificates.finish(config.certificate, config.private_key)
         await asyncio.get_running_loop().run_in_executor(None, layout.settle, config, self._shards)
         port = udp_port(config.listen, config.port)
-        self._steering = Steering(port)
+        self._steering = steering.Steering(port)
         strangers = [] if self._steering.strangers is None else [self._steering.strangers]
         self._children = [
             Child(self._part(shard), port, self._take, self._there) for shard in range(self._shards)
@@ -307,6 +307,9 @@ class WorkersService:
             self._dropped,
         )
         own.counter("ringkey_unshaped", "Datagrams of no known shape.", lambda: self._odd)
+        metrics.count_dropped(
+            own, lambda: steering.dropped(self._ears[0], self._ears[1:]) if self._ears else {}
+        )
         self._metrics.add(own)
         checks: dict[str, Check] = {name: partial(self._problems.get, name) for name in (*_CHECKS, "workers")}
         self._admin = Admin(admin, self._metrics, checks, self._refresh)
