@@ -246,6 +246,9 @@ class Registrar:
     def get_timer(self):
         return None
 
+    def held(self):
+        return []
+
 
 class Waiting:
     """Look-ups that wait until they are told to answer."""
