@@ -28,7 +28,8 @@ PHONES = 40
 PINS = {str(2000 + i): f"{90021 + i}" for i in range(PHONES)}
 # Seconds.  In the first moments, until the sources of the flood are known, a datagram of a phone may be
 # lost; in a short flood that is more than one registration in a hundred.
-MEDIAN, P99 = 0.5, 1.0 if LONG else 10.0
+MEDIAN, P99 = (0.5, 1.0) if LONG else (2.0, 10.0)
+LEAST = 10 if LONG else 3  # registrations, without which these say nothing
 MORE_MEMORY = 48 << 10  # KiB: all tables of docs/gatekeeper-silence.md full, and what Python keeps
 
 pytestmark = [
@@ -159,7 +160,7 @@ def test_phones_register_through_a_flood(world, tmp_path, sources):
     tried = [one.result() for one in chances if not one.cancelled()]
     print(report, f"at new addresses, {len(tried) - tried.count(None)} of {len(tried)}" if tried else "")
     assert result["sent"] > 2000 * SECONDS, "no flood"
-    assert len(took) >= 10, report
+    assert len(took) >= LEAST, report
     assert took[len(took) // 2] < MEDIAN, report
     assert p99 < P99, report
     assert most - before < MORE_MEMORY, report
