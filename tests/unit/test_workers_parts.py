@@ -49,6 +49,18 @@ def test_a_block_gives_back_what_was_put_into_it(datagrams):
     assert list(unpack(b"".join(pack(*one) for one in datagrams))) == datagrams
 
 
+def reading(lanes, take):
+    """Return a worker's ear for lanes that stay open; what it hears is sorted."""
+    return Inlet(
+        [socket.socket(fileno=os.dup(one.end.fileno())) for one in lanes],
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        take,
+        lambda *_: pytest.fail("none is odd"),
+        lambda: None,
+        lambda *_: None,
+    )
+
+
 def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
     async def main():
         one = Lane()
@@ -69,15 +81,7 @@ def test_a_lane_keeps_order_never_waits_and_drops_beyond_its_room():
                 if len(got) == sent - one.dropped:
                     all_there.set()
 
-            reading = socket.socket(fileno=os.dup(one.end.fileno()))
-            inlet = Inlet(
-                [reading],
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
-                take,
-                lambda *_: pytest.fail("none is odd"),
-                lambda: None,
-                lambda *_: None,
-            )
+            inlet = reading([one], take)
             async with asyncio.timeout(10):
                 await all_there.wait()
             inlet.close()
@@ -112,14 +116,7 @@ def test_phones_wait_for_no_more_than_a_block_of_strangers():
                     phones.put(pack(SORTED, PHONE, data))
                     phones.flush()
 
-            inlet = Inlet(
-                [socket.socket(fileno=os.dup(one.end.fileno())) for one in (phones, strangers)],
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
-                take,
-                lambda *_: pytest.fail("none is odd"),
-                lambda: None,
-                lambda *_: None,
-            )
+            inlet = reading([phones, strangers], take)
             async with asyncio.timeout(10):
                 await there.wait()
             inlet.close()
