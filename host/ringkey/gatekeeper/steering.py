@@ -23,8 +23,8 @@ _STEP = 4
 _MAX_SEEN = 4096
 # Seconds between two programs: one takes 3 ms to make, in which nobody is heard.
 EVERY = 1.0
-# Networks that are compared one after the other, at the ends of the search: of so few instructions that
-# a jump over them fits into its 8 bits.
+# Networks that are compared one after the other, at the ends of the search: halving those too would take
+# more instructions than a program may have.
 _LEAF = 8
 # The sockets by number, in the order in which they are bound.
 _PHONES, _STRANGERS = 0, 1
