@@ -22,15 +22,15 @@ from ras.compat import compare_digest, const
 from ras.errors import RemoteProtocolError
 from ras.generator import fits, unpack
 from ras.held import Held, new_sid, software
-from ras.keys import NONCE, Suite, authentication_key, reject_key, session_key
+from ras.keys import Suite, authentication_key, reject_key, session_key
 from ras.lookups import Asked, Lookup, Pending
-from ras.mac import hmac_digest
 from ras.message import GCF as _GCF
 from ras.message import GRJ, GRQ, MAX_MESSAGE, RCF, RRJ, RRQ, UCF, URQ, XRS, Message
 from ras.plain import Plain
 from ras.policy import Settings
 from ras.registrations import Registrations
 from ras.replay import Nonces, Recent
+from ras.server_nonce import server_nonce
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
 # Answers to phones kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
@@ -420,8 +420,7 @@ class Registrar:
     # Rg is a keyed function of the exchange, so nothing is kept between GCF and RRQ.
 
     def _rg_for(self, source: "tuple[str, int]", ext: str, g: bytes, re: bytes, span: int) -> bytes:
-        text = "%d %s %d %s " % (span, source[0], source[1], ext)
-        return hmac_digest("sha256", self.rg_key, text.encode() + g + re)[:NONCE]
+        return server_nonce(self.rg_key, source, ext, g, re, span)
 
     def _rg_valid(
         self, rg: bytes, source: "tuple[str, int]", ext: str, g: bytes, re: bytes, now: int

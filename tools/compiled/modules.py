@@ -14,6 +14,7 @@ CORE = (
     "registrar",
     "registrations",
     "replay",
+    "server_nonce",
     "throttle",
 )
 GATEKEEPER = (

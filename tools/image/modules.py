@@ -27,6 +27,7 @@ NOT_ON_A_PHONE = frozenset(
         "ras/held.py",
         "ras/registrations.py",
         "ras/replay.py",
+        "ras/server_nonce.py",
         "ras/throttle.py",
     }
 )

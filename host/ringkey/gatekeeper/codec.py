@@ -6,7 +6,6 @@ does not give, octet for octet, what the core gives is not used.
 """
 
 import hmac
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,8 @@ from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape, Shaped, Shapes
 
 # Templates kept: one for each kind of answer, suite, time to live that phones ask for, and address
-# that phones reach this gatekeeper by.
+# that phones reach this gatekeeper by.  When they are more, all are forgotten, and those in use are made
+# again, 1 ms each.
 MAX_TEMPLATES = 64
 # Values that differ in every bit: requestSeqNum is coded less 1, texts as two octets a character.
 _OCTETS = (0x55, 0xAA)
@@ -37,7 +37,7 @@ class HostCodec(codec.Codec):
 
     def __init__(self) -> None:
         self.shapes = Shapes()
-        self._templates: OrderedDict[tuple[Any, ...], Template | None] = OrderedDict()
+        self._templates: dict[tuple[Any, ...], Template | None] = {}
 
     def decode(self, octets: bytes) -> Message:
         """Return the message; raises RemoteProtocolError."""
@@ -61,10 +61,7 @@ class HostCodec(codec.Codec):
         what: the kind and what else `_answer` has in front, name of the suite, characters of the
         identifier, numbers of the elements as they are given.
         """
-        template = self._templates.get(what)
-        if template is not None:
-            self._templates.move_to_end(what)
-        return template
+        return self._templates.get(what)
 
     # Of a message that was decoded by its shape all that is known already.
 
@@ -161,7 +158,6 @@ class HostCodec(codec.Codec):
         shape = (*what, suite.name, len(identifier), tuple(elements))
         templates = self._templates
         if shape in templates:
-            templates.move_to_end(shape)
             template = templates[shape]
             if template is not None:
                 return template.fill(number, identifier, elements, key)
@@ -170,9 +166,9 @@ class HostCodec(codec.Codec):
         template = _template(what[0], make, len(identifier), elements, suite)
         if template is not None and template.fill(number, identifier, elements, key) != answer:
             template = None
+        if len(templates) >= MAX_TEMPLATES:
+            templates.clear()
         templates[shape] = template
-        if len(templates) > MAX_TEMPLATES:
-            templates.popitem(last=False)
         return answer
 
 
