@@ -33,13 +33,13 @@ profile.seal = wrong
 """,
     # It takes every request and answers none.
     "silent": """
-from ringkey.gatekeeper.ras_port import RasPort
-RasPort._datagram = lambda self, data, source: None
+from ringkey.gatekeeper.flow import Flow
+Flow.take = lambda self, data, source: None
 """,
     # It dies of the first request.
     "dies": """
-from ringkey.gatekeeper.ras_port import RasPort
-RasPort._datagram = lambda self, data, source: os._exit(7)
+from ringkey.gatekeeper.flow import Flow
+Flow.take = lambda self, data, source: os._exit(7)
 """,
 }
 

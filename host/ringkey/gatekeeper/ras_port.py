@@ -7,9 +7,7 @@ import asyncio
 import errno
 import socket
 import struct
-import time
 from collections.abc import Callable
-from typing import Any
 
 from ras.errors import LocalProtocolError
 from ras.lookups import Lookup
@@ -17,17 +15,14 @@ from ras.registrar import Registrar
 
 from ringkey import log
 from ringkey.errors import UserError
-from ringkey.gatekeeper.addresses import Address, place
+from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.ear import Ear
-from ringkey.gatekeeper.events import GREETED, LOGGED_IN
+from ringkey.gatekeeper.flow import Event, Flow, now
 from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.state.keeper import State
-from ringkey.gatekeeper.state.waiting import Outbox
 from ringkey.gatekeeper.steering import Steering, dropped
-
-Event = tuple[Any, ...]
 
 MULTICAST = ("224.0.1.41", 1718)  # H.225.0 appendix IV: gatekeeper discovery
 # Look-ups that wait for the key server or are asked there, less than the registrar has room for.  At
@@ -35,8 +30,6 @@ MULTICAST = ("224.0.1.41", 1718)  # H.225.0 appendix IV: gatekeeper discovery
 MAX_TASKS = 512
 # Of those, asked for at one time: as many as the key client puts into one request (batches.MAX_BATCH).
 ASKED = 128
-# Events after which the kernel is to know where a phone is.
-_PROVEN = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refreshed"})
 
 
 class RasPort:
@@ -53,14 +46,9 @@ class RasPort:
         state: State | None = None,
         observed: Observed | None = None,
     ) -> None:
-        self._observed = observed or Observed()
         self._registrar = registrar
         registrar.at_once = lookups.at_once
         self._lookups = lookups
-        self._turns = 0
-        self._now = 0  # of the turn
-        self._on_event = on_event
-        self._outbox = None if state is None else Outbox(state, self._send)
         self._log = log.get("ringkey.gatekeeper.ras")
         self._ear: Ear | None = None
         self._strangers: Ear | None = None
@@ -70,15 +58,19 @@ class RasPort:
         self._due_at: int | None = None
         self._queue = LookupQueue(ASKED)
         self._stopping = False
-        self.received = 0
+        self._flow = Flow(
+            registrar, lookups, on_event, self._look_up, self._ignore, observed or Observed(), state
+        )
+        self._take = self._flow.take
 
     async def start(self, host: str, port: int) -> None:
         """Open the port; port 0 takes a free one.  Raises UserError where it cannot be had."""
         sock = udp_port(host, port)
         self._steering = Steering(sock)
-        self._ear = Ear(sock, self._datagram, self._turn_over)
+        self._ear = Ear(sock, self._take, self._turn_over)
         if self._steering.strangers is not None:
-            self._strangers = Ear(self._steering.strangers, self._datagram, self._turn_over)
+            self._strangers = Ear(self._steering.strangers, self._take, self._turn_over)
+        self._flow.sendto, self._flow.phone_at = sock.sendto, self._steering.phone_at
         for held in self._registrar.held():
             self._steering.phone_at(held.source[0])
 
@@ -90,7 +82,7 @@ class RasPort:
         """
         sock = group_port(host)
         if sock is not None:
-            self._multicast = Ear(sock, self._datagram, self._turn_over)
+            self._multicast = Ear(sock, self._take, self._turn_over)
 
     async def stop(self) -> None:
         """Close the port; look-ups under way are given up."""
@@ -103,6 +95,7 @@ class RasPort:
         for ear in self._ears():
             ear.close()
         self._multicast = self._strangers = self._ear = None
+        self._flow.sendto = None
 
     @property
     def address(self) -> Address:
@@ -110,6 +103,11 @@ class RasPort:
         if self._ear is None:
             raise RuntimeError("not started")
         return self._ear.address
+
+    @property
+    def received(self) -> int:
+        """How many datagrams there were."""
+        return self._flow.received
 
     @property
     def sources_ignored(self) -> int:
@@ -128,65 +126,22 @@ class RasPort:
         reason: an UnregRequestReason of H.225.0.
         """
         there = self._registrar.end_registration(ext, reason, now())
-        self._work()
+        self._flow.work()
         self._arm()
         return there
 
-    def _datagram(self, data: bytes, source: Address) -> None:
-        self.received += 1
-        self._observed.came(data)
-        if self._lookups.turn is None:
-            # One time for all that is read together: whatever remembers it has one object of it.
-            self._lookups.turn = self._turns
-            self._now = now()
-        try:
-            self._registrar.receive_datagram(data, source, self._now)
-        except LocalProtocolError as error:
-            # A bug of ours, which one datagram must not make everybody's outage.
-            self._log.error("registrar_failed", source=place(source), reason=str(error))
-        self._work()  # for each: an answer waits for what it says, not for what others did (Outbox)
-
     def _turn_over(self) -> None:
         """What was there to be read together is done."""
-        self._turns += 1
-        self._lookups.turn = None
+        self._flow.turn_over()
         self._arm()
 
-    def _work(self) -> None:
-        """Carry out what the registrar wants, until it wants nothing more."""
-        while (event := self._registrar.next_event()) is not None:
-            self._on_event(event)
-            if event[0] == "lookup":
-                if event[1]:  # else it was answered at once
-                    self._look_up(event)
-            elif self._steering is not None and event[0] in _PROVEN:
-                self._phone_at(self._steering, event)
-            elif event[0] == "ignored":
-                for ear in self._ears():
-                    ear.ignore(event[1], event[2] / 1000)
-        if self._ear is not None:
-            out = self._registrar.datagrams_to_send()
-            if self._outbox is not None:
-                self._outbox.put(out)
-            else:
-                for data, address in out:
-                    self._send(data, address)
+    def _ignore(self, host: str, seconds: float) -> None:
+        """Have the kernel drop an address."""
+        for ear in self._ears():
+            ear.ignore(host, seconds)
 
     def _ears(self) -> list[Ear]:
         return [ear for ear in (self._multicast, self._strangers, self._ear) if ear is not None]
-
-    def _phone_at(self, steering: Steering, event: Event) -> None:
-        """Have the kernel know the address of a phone that has proven its PIN."""
-        name, what = event[:2]
-        host: str = (what if name in {GREETED, "confirmed"} else what.source)[0]
-        # A GCF may also be for who has proven a Kg (Settings.icv_from_kg), which is no PIN.
-        if name != "confirmed" or self._registrar.settings.noise.phones_at(host, self._now):
-            steering.phone_at(host)
-
-    def _send(self, data: bytes, address: Address) -> None:
-        if self._ear is not None:
-            self._ear.send(data, address)
-            self._observed.went(data)
 
     def _look_up(self, event: Event) -> None:
         _, ticket, ext, g, _, _, cvm, source, phone = event
@@ -209,7 +164,7 @@ class RasPort:
         finally:
             # Whatever happened: a ticket that is never answered is a place lost for good.
             self._provide(ticket, answer)
-            self._work()
+            self._flow.work()
             self._arm()
         return answer.available and answer.kg is None
 
@@ -234,7 +189,7 @@ class RasPort:
     def _due(self) -> None:
         self._due_at = self._timer = None
         self._registrar.handle_timer(now())
-        self._work()
+        self._flow.work()
         self._arm()
 
 
@@ -273,7 +228,3 @@ def group_port(host: str) -> socket.socket | None:
         return None
     return sock
 
-
-def now() -> int:
-    """Return the core's time, ms."""
-    return time.monotonic_ns() // 1_000_000

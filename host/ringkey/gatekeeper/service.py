@@ -41,6 +41,7 @@ from ringkey.gatekeeper.signalling import Signalling
 from ringkey.gatekeeper.state.keeper import State
 from ringkey.gatekeeper.state.restore import Keys
 from ringkey.gatekeeper.state.usable import usable
+from ringkey.gatekeeper.witnesses import Witnesses
 from ringkey.gatekeeper.workers import layout
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig, Site, load, resolve_url
@@ -81,8 +82,8 @@ class GatekeeperService:
         self._metrics = Metrics()
         self._observed = Observed(self._metrics.time)
         self._news = News()
+        self._witnesses = Witnesses(self._record, self._observed, self._news)
         self._began = time.monotonic()
-        self._check_values: tuple[bytes, ...] = ()
 
     async def start(self) -> None:
         """Open everything; raises UserError, and then nothing is left running.
@@ -133,7 +134,7 @@ class GatekeeperService:
             "channels": 0 if self._signalling is None else len(self._signalling),
             "extensions": extensions,
             "key_server": "ready" if self._keys.ready.is_set() else "does not answer",
-            "cvm": [value.hex() for value in self._check_values],
+            "cvm": [value.hex() for value in self._witnesses.check_values],
             "lookups": self._keys.lookups,
             "changes": f"{self._keys.following} of {len(self._config.key_servers)} key servers followed",
             "datagrams": 0 if self._ras is None else self._ras.received,
@@ -302,7 +303,7 @@ class GatekeeperService:
     def _new_status(self, status: Status | None) -> None:
         """Take the check values in force; they stay those while the key server is away."""
         if status is not None and self._registrar is not None:
-            self._check_values = status.check_values
+            self._witnesses.check_values = status.check_values
             self._registrar.set_site(status.check_values, status.servers, status.current)
             # A generation that is out of force: its phones fetch new keys at their next GRQ.
             self._end_all(lambda held: held.cvm not in status.check_values, "reregistrationRequired")
@@ -326,9 +327,7 @@ class GatekeeperService:
         return None if held is None else held.ext
 
     def _event(self, event: tuple[Any, ...]) -> None:
-        self._record.event(event, self._check_values)
-        self._observed.event(event)
-        self._news.event(event)
+        self._witnesses.tell(event)
         name = event[0]
         if name == GREETED:
             if self._state is not None:
@@ -388,7 +387,7 @@ class GatekeeperService:
                 "ready": keys is not None and keys.ready.is_set(),
                 "followed": 0 if keys is None else keys.following,
                 "servers": len(self._config.key_servers),
-                "cvm": [value.hex() for value in self._check_values],
+                "cvm": [value.hex() for value in self._witnesses.check_values],
             },
         }
 

@@ -138,11 +138,13 @@ class State:
         """Take one event of the registrar."""
         name = event[0]
         if name in _CHANGES:
-            if self._collector is not None:
-                self._collector.event(event)
-                self._fresh = True
-                self._arm()
-        elif name == "confirmed":
+            if self._collector is None:
+                return
+            self._collector.event(event)
+            self._fresh = True
+        elif name != "confirmed":
+            return
+        if self._writing is None or not self._on_disk:  # else the batch after that one has it
             self._arm()
 
     def keep_key(self, key: rows.Key, found: Found | None) -> None:

@@ -28,6 +28,7 @@ from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.events import LOGGED_IN
+from ringkey.gatekeeper.flow import now
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.lookup_queue import LookupQueue
 from ringkey.gatekeeper.lookups import Lookups
@@ -93,21 +94,22 @@ class WorkerPort(RasPort):
     async def start(self, host: str, port: int) -> None:
         """Begin to hear; the supervisor has opened the port."""
         *lanes, sock = self._service.sockets
-        self._ear = Inlet(lanes, sock, self._datagram, self._odd, self._turn_over, self._service.deaf)
+        self._ear = Inlet(lanes, sock, self._take, self._odd, self._turn_over, self._service.deaf)
+        self._flow.sendto = sock.sendto
 
     def _odd(self, flag: int, data: bytes, source: Address) -> None:
         codec = self._service.codec
         if flag != UNSORTED:
             codec.set_aside(data)
-            self._datagram(data, source)
+            self._take(data, source)
             return
-        if not self._registrar.settings.noise.ignores(source, ras_port.now()):
+        if not self._registrar.settings.noise.ignores(source, now()):
             found = codec.look(data)
             key = None if isinstance(found, RemoteProtocolError) else key_of(found)
             if key is not None:
                 self._service.talk.news(handed=[*source, data.hex(), *key])
                 return
-        self._datagram(data, source)  # which answers what needs no worker, and counts the rest
+        self._take(data, source)  # which answers what needs no worker, and counts the rest
 
 
 class WorkerService(GatekeeperService):
@@ -167,7 +169,7 @@ class WorkerService(GatekeeperService):
         elif "sync" in line:
             self._shared.everything()
         else:
-            self._shared.told(line, ras_port.now())
+            self._shared.told(line, now())
 
     async def _do(self, number: int, request: dict[str, Any]) -> None:
         try:

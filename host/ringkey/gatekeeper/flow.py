@@ -1,0 +1,124 @@
+"""Datagrams through the registrar: one comes in, what happened is told, answers go out.
+
+What the RAS port (ras_port.py) does for each datagram, apart from what it does now and then: without a
+coroutine, so that it can be compiled.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ras.errors import LocalProtocolError
+from ras.registrar import Registrar
+
+from ringkey import log
+from ringkey.gatekeeper.addresses import Address, place
+from ringkey.gatekeeper.events import GREETED, LOGGED_IN
+from ringkey.gatekeeper.observed import Observed
+from ringkey.gatekeeper.state.waiting import Outbox
+
+Event = tuple[Any, ...]
+
+# Events after which the kernel is to know where a phone is.
+_PROVEN = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refreshed"})
+
+
+class Flow:
+    """What is between socket and registrar.
+
+    lookups: has a `turn`; on_event takes each of the registrar's events; look_up: those that ask for a key;
+    ignore: is told of each address that the kernel is to drop, and for how many seconds; state: what answers
+    wait for.
+
+    sendto: the socket's, None while there is none; phone_at: is told of addresses of phones, None where
+    nobody wants to know; received: how many datagrams there were.
+    """
+
+    def __init__(  # noqa: PLR0917 - as many as there are to tell
+        self,
+        registrar: Registrar,
+        lookups: Any,
+        on_event: Callable[[Event], None],
+        look_up: Callable[[Event], None],
+        ignore: Callable[[str, float], None],
+        observed: Observed,
+        state: Any = None,
+    ) -> None:
+        self._registrar = registrar
+        self._lookups = lookups
+        self._on_event = on_event
+        self._look_up = look_up
+        self._ignore = ignore
+        self._observed = observed
+        self._outbox: Outbox | None = None if state is None else Outbox(state, self.send)
+        self._log: Any = log.get("ringkey.gatekeeper.ras")
+        self._turns = 0
+        self._now = 0  # of the turn
+        self.sendto: Any = None
+        self.phone_at: Any = None
+        self.received = 0
+
+    def take(self, data: bytes, source: Any) -> None:
+        """Take one datagram."""
+        self.received += 1
+        self._observed.came(data)
+        if self._lookups.turn is None:
+            # One time for all that is read together.
+            self._lookups.turn = self._turns
+            self._now = now()
+        try:
+            self._registrar.receive_datagram(data, source, self._now)
+        except LocalProtocolError as error:
+            # A bug of ours, which one datagram must not make everybody's outage.
+            self._log.error("registrar_failed", source=place(source), reason=str(error))
+        self.work()  # for each: an answer waits for what it says, not for what others did (Outbox)
+
+    def turn_over(self) -> None:
+        """What was there to be read together is done."""
+        self._turns += 1
+        self._lookups.turn = None
+
+    def work(self) -> None:
+        """Carry out what the registrar wants, until it wants nothing more."""
+        registrar = self._registrar
+        while (event := registrar.next_event()) is not None:
+            self._on_event(event)
+            name = event[0]
+            if name in _PROVEN:
+                if self.phone_at is not None:
+                    self._proven(event)
+            elif name == "lookup":
+                if event[1]:  # else it was answered at once
+                    self._look_up(event)
+            elif name == "ignored":
+                self._ignore(event[1], event[2] / 1000)
+        if self.sendto is not None:
+            out = registrar.datagrams_to_send()
+            if self._outbox is not None:
+                self._outbox.put(out)
+            else:
+                for data, address in out:
+                    self.send(data, address)
+
+    def send(self, data: bytes, address: Any) -> None:
+        """Send a datagram; what the network does not take now is lost, as datagrams are."""
+        if self.sendto is None:
+            return
+        try:  # noqa: SIM105 - what suppress costs is a tenth of what sending does
+            self.sendto(data, address)
+        except OSError:
+            pass
+        self._observed.went(data)
+
+    def _proven(self, event: Event) -> None:
+        """Tell the address of a phone that has proven its PIN."""
+        name, what = event[0], event[1]
+        address: Address = what if name in {GREETED, "confirmed"} else what.source
+        # A GCF may also be for who has proven a Kg (Settings.icv_from_kg), which is no PIN.
+        if name != "confirmed" or self._registrar.settings.noise.phones_at(address[0], now()):
+            self.phone_at(address[0])
+
+
+def now() -> int:
+    """Return the core's time, ms."""
+    return time.monotonic_ns() // 1_000_000
