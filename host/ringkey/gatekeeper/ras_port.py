@@ -227,4 +227,3 @@ def group_port(host: str) -> socket.socket | None:
         )
         return None
     return sock
-

@@ -24,7 +24,6 @@ from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
-from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
 from ringkey.gatekeeper.key_cache import Key
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.metrics import Metrics
@@ -55,8 +54,6 @@ FIRST_STATUS = 2.0
 PATIENCE = 1.0
 # What of [gatekeeper] holds at once when it is changed in ringkey.toml, for whoever comes from then on.
 LIVE_SETTINGS = ("time_to_live", "max_registrations", "icv_from_kg", "log_lines")
-# All that the state wants to know of a GCF.
-_CONFIRMED = ("confirmed",)
 
 
 class GatekeeperService:
@@ -82,7 +79,7 @@ class GatekeeperService:
         self._metrics = Metrics()
         self._observed = Observed(self._metrics.time)
         self._news = News()
-        self._witnesses = Witnesses(self._record, self._observed, self._news)
+        self._witnesses = Witnesses(self._record, self._observed, self._news, self._registered, self._ended)
         self._began = time.monotonic()
 
     async def start(self) -> None:
@@ -110,7 +107,7 @@ class GatekeeperService:
                 await part.stop()
         if self._state is not None:
             await self._state.stop()
-            self._state = None
+            self._state = self._witnesses.state = None
         if self._lookups is not None:
             self._lookups.close()
             self._lookups = None
@@ -167,6 +164,7 @@ class GatekeeperService:
         self._directory.keep_few_pages()
         self._state = State(config.state, load_pin_key(config.pin_key, config.directory))
         await self._state.start()
+        self._witnesses.state = self._state
         self._keys = KeyClient(
             config.key_servers,
             tls,
@@ -238,7 +236,7 @@ class GatekeeperService:
         return Direct(settings, Randomness(), HostCodec())
 
     def _make_port(self, registrar: Registrar, lookups: Lookups) -> RasPort:
-        return RasPort(registrar, lookups, self._event, self._state, self._observed)
+        return RasPort(registrar, lookups, self._witnesses.tell, self._state, self._observed)
 
     async def _open_admin(self, admin: AdminConfig, keys: KeyClient, directory: Directory) -> None:
         self._metrics.registry.register(metrics.Outcomes(self._observed))
@@ -325,27 +323,6 @@ class GatekeeperService:
         """Return the extension that a signalling channel is of, None once its registration has ended."""
         held = None if self._registrar is None else self._registrar.with_sid(identity)
         return None if held is None else held.ext
-
-    def _event(self, event: tuple[Any, ...]) -> None:
-        self._witnesses.tell(event)
-        name = event[0]
-        if name == GREETED:
-            if self._state is not None:
-                self._state.event(_CONFIRMED)
-        elif name == LOGGED_IN:
-            _, held, old = event
-            if self._state is not None:
-                self._state.event(("registered", held, old))  # in whose place: there is one for an extension
-            if old is not None:
-                self._ended(old, REPLACED)
-            self._registered(held)
-        else:
-            if self._state is not None:
-                self._state.event(event)
-            if name == "registered":
-                self._registered(event[1])
-            elif name == "ended":
-                self._ended(event[1], event[2])
 
     def _key_changed(self, key: Key, found: Found | None) -> None:
         if self._state is not None:

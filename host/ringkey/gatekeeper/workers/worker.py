@@ -216,7 +216,7 @@ class WorkerService(GatekeeperService):
         self._problems = metrics.checks(self._config, keys, directory)
 
     def _event(self, event: tuple[Any, ...]) -> None:
-        super()._event(event)
+        self._witnesses.tell(event)
         if event[0] in ("registered", "ended", LOGGED_IN):
             self._shared.changed()
             gone = event[1] if event[0] == "ended" else event[2]
