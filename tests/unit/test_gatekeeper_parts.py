@@ -10,7 +10,7 @@ from ras.errors import LocalProtocolError
 from ras.held import Held
 from ras.keys import SHA256, authentication_key
 from ringkey.errors import UserError
-from ringkey.gatekeeper import ras_port, record
+from ringkey.gatekeeper import flow, ras_port, record
 from ringkey.gatekeeper.addresses import Addresses
 from ringkey.gatekeeper.answers import BadAnswerError, Found, Refused, Unavailable, parse_status
 from ringkey.gatekeeper.directory import Directory
@@ -272,6 +272,9 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.skipif(
+    not str(flow.__file__).endswith(".py"), reason="compiled, only a registrar can be in a registrar's place"
+)
 def test_lookups_are_bounded_and_each_is_answered(monkeypatch):
     monkeypatch.setattr(ras_port, "MAX_TASKS", 3)
 
