@@ -49,7 +49,7 @@ class Run:
         self.registrar = registrar()
         self.keys = Keys()
         self.sent = []
-        self.outbox = Outbox(self.state, lambda data, address: self.sent.append(data))
+        self.outbox = Outbox(self.state.noticed, lambda data, address: self.sent.append(data))
         self.left = None
         self.had = Keys()
 
@@ -61,12 +61,12 @@ class Run:
 
     def add(self, held):
         self.registrar._registrations.put_back(held)
-        self.state.event(("registered", held, None))
+        self.state.noticed.event(("registered", held, None))
         return held
 
     def end(self, held):
         self.registrar._registrations._end(held, "expire", "test")
-        self.state.event(("ended", held, "test"))
+        self.state.noticed.event(("ended", held, "test"))
 
     async def kept(self):
         """Wait until all is on the disk."""

@@ -158,7 +158,7 @@ def test_under_churn_the_journal_stays_short_and_says_all_there_is(small, tmp_pa
                     one.end(held)
                 elif held is not None and doing < 0.6:
                     held.heard += 1
-                    one.state.event(("refreshed", held))
+                    one.state.noticed.event(("refreshed", held))
                 else:
                     if held is not None:
                         one.end(held)

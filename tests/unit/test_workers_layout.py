@@ -78,7 +78,7 @@ def fill(registrar, state, _shard):
     for ext in EXTS:
         held = held_of(ext)
         registrar._registrations.put_back(held)
-        state.event(("registered", held, None))
+        state.noticed.event(("registered", held, None))
         state.keep_key((b"g" * 16, ext, CVM), Found(KG, SHA256, CVM))
         registrar.news.append(("GRQ", ext.encode() * 4, ext.encode()))
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_what_has_ended_under_many_is_not_back_under_one(config):
         for held in registrar.held():
             if int(held.ext) % 2:
                 registrar._registrations._end(held, "expire", "test")
-                state.event(("ended", held, "test"))
+                state.noticed.event(("ended", held, "test"))
 
     world.run(3, end)
     assert sorted(world.run(1)[0][0]) == EXTS[::2]
@@ -140,7 +140,7 @@ def test_a_life_that_is_over_does_not_begin_anew(config):
     def work(registrar, state, _shard):
         for held in (held_of("2001", 50), held_of("2002")):
             registrar._registrations.put_back(held)
-            state.event(("registered", held, None))
+            state.noticed.event(("registered", held, None))
 
     world.run(1, work)
     asyncio.run(asyncio.sleep(0.06))  # the registration's life; a clock has no event

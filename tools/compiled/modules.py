@@ -34,6 +34,7 @@ GATEKEEPER = (
     "witnesses",
     "state/collector",
     "state/journal",
+    "state/noticed",
     "state/rows",
     "state/sweep",
     "state/waiting",

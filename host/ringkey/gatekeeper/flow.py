@@ -15,6 +15,7 @@ from ringkey import log
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.observed import Observed
+from ringkey.gatekeeper.state.noticed import Noticed
 from ringkey.gatekeeper.state.waiting import Outbox
 
 Event = tuple[Any, ...]
@@ -27,8 +28,8 @@ class Flow:
     """What is between socket and registrar.
 
     lookups: has a `turn`; on_event takes each of the registrar's events; look_up: those that ask for a key;
-    ignore: is told of each address that the kernel is to drop, and for how many seconds; state: what answers
-    wait for.
+    ignore: is told of each address that the kernel is to drop, and for how many seconds; noticed: tells what
+    answers wait for.
 
     sendto: the socket's, None while there is none; phone_at: is told of addresses of phones, None where
     nobody wants to know; received: how many datagrams there were.
@@ -42,7 +43,7 @@ class Flow:
         look_up: Callable[[Event], None],
         ignore: Callable[[str, float], None],
         observed: Observed,
-        state: Any = None,
+        noticed: Noticed | None = None,
     ) -> None:
         self._registrar = registrar
         self._lookups = lookups
@@ -50,7 +51,7 @@ class Flow:
         self._look_up = look_up
         self._ignore = ignore
         self._observed = observed
-        self._outbox: Outbox | None = None if state is None else Outbox(state, self.send)
+        self._outbox: Outbox | None = None if noticed is None else Outbox(noticed, self.send)
         self._log: Any = log.get("ringkey.gatekeeper.ras")
         self._turns = 0
         self._now = 0  # of the turn

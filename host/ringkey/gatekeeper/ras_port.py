@@ -58,8 +58,9 @@ class RasPort:
         self._due_at: int | None = None
         self._queue = LookupQueue(ASKED)
         self._stopping = False
+        noticed = None if state is None else state.noticed
         self._flow = Flow(
-            registrar, lookups, on_event, self._look_up, self._ignore, observed or Observed(), state
+            registrar, lookups, on_event, self._look_up, self._ignore, observed or Observed(), noticed
         )
         self._take = self._flow.take
 

@@ -107,7 +107,7 @@ class GatekeeperService:
                 await part.stop()
         if self._state is not None:
             await self._state.stop()
-            self._state = self._witnesses.state = None
+            self._state = self._witnesses.noticed = None
         if self._lookups is not None:
             self._lookups.close()
             self._lookups = None
@@ -164,7 +164,7 @@ class GatekeeperService:
         self._directory.keep_few_pages()
         self._state = State(config.state, load_pin_key(config.pin_key, config.directory))
         await self._state.start()
-        self._witnesses.state = self._state
+        self._witnesses.noticed = self._state.noticed
         self._keys = KeyClient(
             config.key_servers,
             tls,

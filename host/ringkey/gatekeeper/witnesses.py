@@ -9,13 +9,14 @@ from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.record import Record
+from ringkey.gatekeeper.state.noticed import Noticed
 
 # All that the state wants to know of a GCF.
 _CONFIRMED = ("confirmed",)
 
 
 class Witnesses:
-    """check_values: the CVm in force here, for the log; state: what keeps registrations, None for nothing.
+    """check_values: the CVm in force here, for the log; noticed: of what is kept, None for nothing.
 
     registered, ended: told of each registration that begins, and of each that ends, with the reason.
     """
@@ -29,7 +30,7 @@ class Witnesses:
         ended: Callable[[Held, str], None],
     ) -> None:
         self.check_values: tuple[bytes, ...] = ()
-        self.state: Any = None
+        self.noticed: Noticed | None = None
         self._record = record
         self._observed = observed
         self._news = news
@@ -41,20 +42,20 @@ class Witnesses:
         self._record.event(event, self.check_values)
         self._observed.event(event)
         self._news.event(event)
-        name, state = event[0], self.state
+        name, noticed = event[0], self.noticed
         if name == GREETED:
-            if state is not None:
-                state.event(_CONFIRMED)
+            if noticed is not None:
+                noticed.event(_CONFIRMED)
         elif name == LOGGED_IN:
             _, held, old = event
-            if state is not None:
-                state.event(("registered", held, old))  # in whose place: there is one for an extension
+            if noticed is not None:
+                noticed.event(("registered", held, old))  # in whose place: there is one for an extension
             if old is not None:
                 self._ended(old, REPLACED)
             self._registered(held)
         else:
-            if state is not None:
-                state.event(event)
+            if noticed is not None:
+                noticed.event(event)
             if name == "registered":
                 self._registered(event[1])
             elif name == "ended":

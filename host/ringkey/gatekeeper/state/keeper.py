@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ras.registrar import Registrar
 
@@ -20,6 +19,7 @@ from ringkey.gatekeeper.answers import Found, Status
 from ringkey.gatekeeper.errors import StateForeignError
 from ringkey.gatekeeper.state import restore, rows, ticks
 from ringkey.gatekeeper.state.collector import Collector
+from ringkey.gatekeeper.state.noticed import Noticed
 from ringkey.gatekeeper.state.restore import Keys, Left, Usable
 from ringkey.gatekeeper.state.store import Loaded, Store
 from ringkey.gatekeeper.state.sweep import Sweep
@@ -40,7 +40,6 @@ TICK = 1.0
 MARK = 30.0
 # Seconds until a file that could not be written is tried anew.
 RETRY = 5.0
-_CHANGES = frozenset({"registered", "refreshed", "ended"})
 
 
 class State:
@@ -58,10 +57,8 @@ class State:
         self._log = log.get("ringkey.gatekeeper.state")
         self._loaded = Loaded()
         self._shift = 0
-        self._collector: Collector | None = None
-        self._waiting: Waiting | None = None
-        self._fresh = False
-        self._on_disk = False
+        # What it hears of events, and what answers wait for.
+        self.noticed = Noticed(self._arm, lambda: Waiting(asyncio.get_running_loop(), HOLD))
         self._marked = 0
         self._linger: asyncio.TimerHandle | None = None
         self._soon = False
@@ -80,7 +77,7 @@ class State:
         loop = asyncio.get_running_loop()
         try:
             self._loaded = await loop.run_in_executor(self._thread, self._open)
-            self._on_disk = True
+            self.noticed.on_disk = True
         except Exception as error:
             self._fail(error)
             await loop.run_in_executor(self._thread, self._discard)
@@ -97,8 +94,8 @@ class State:
         """
         loaded, self._loaded = self._loaded, Loaded()
         left, gone = restore.restore(loaded, ticks.moment(self._shift), registrar, usable)
-        self._collector = Collector(registrar, keys, set(loaded.failures))
-        rows = self._collector.registrations
+        self.noticed.collector = Collector(registrar, keys, set(loaded.failures))
+        rows = self.noticed.collector.registrations
         rows.update({name: registrar.registration(name) for name in gone})
         rows.update({one.ext: one for one in registrar.held() if one.ext not in loaded.registrations})
         self._ticking = asyncio.create_task(self._tick(), name="state")
@@ -120,53 +117,31 @@ class State:
                 await self._ticking
         while self._writing is not None:
             await asyncio.wait([self._writing])
-        if self._on_disk and self._collector is not None:
+        if self.noticed.on_disk and self.noticed.collector is not None:
             self._write(failures=True)
             if self._writing is not None:
                 await asyncio.wait([self._writing])
-        self._on_disk = False
+        self.noticed.on_disk = False
         if self._linger is not None:
             self._linger.cancel()
-        if self._waiting is not None:
-            self._waiting.release()
+        if self.noticed.waiting is not None:
+            self.noticed.waiting.release()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown()
 
     # What is to be kept
 
-    def event(self, event: tuple[Any, ...]) -> None:
-        """Take one event of the registrar."""
-        name = event[0]
-        if name in _CHANGES:
-            if self._collector is None:
-                return
-            self._collector.event(event)
-            self._fresh = True
-        elif name != "confirmed":
-            return
-        if self._writing is None or not self._on_disk:  # else the batch after that one has it
-            self._arm()
-
     def keep_key(self, key: rows.Key, found: Found | None) -> None:
         """Keep a device key; None: forget it."""
-        if self._collector is not None:
-            self._collector.key(key, found)
+        if self.noticed.collector is not None:
+            self.noticed.collector.key(key, found)
             self._arm()
 
     def keep_statuses(self, statuses: dict[str, Status]) -> None:
         """Keep what the key servers said last."""
-        if self._collector is not None:
-            self._collector.statuses(statuses)
+        if self.noticed.collector is not None:
+            self.noticed.collector.statuses(statuses)
             self._arm()
-
-    def changed(self) -> Waiting | None:
-        """Return what answers wait for; None where no registration has changed since the last call."""
-        fresh, self._fresh = self._fresh, False
-        if not fresh or not self._on_disk:
-            return None
-        if self._waiting is None:
-            self._waiting = Waiting(asyncio.get_running_loop(), HOLD)
-        return self._waiting
 
     async def settled(self) -> None:
         """Wait until the changes so far are on the disk, but not for longer than SETTLE."""
@@ -182,12 +157,12 @@ class State:
 
     def _arm(self) -> None:
         """See to it that what there is will be written."""
-        if self._collector is None:
+        if self.noticed.collector is None:
             return
-        if not self._on_disk:
-            self._collector.forget()
+        if not self.noticed.on_disk:
+            self.noticed.collector.forget()
         elif self._writing is None:
-            if len(self._collector.registrations) >= FULL:
+            if len(self.noticed.collector.registrations) >= FULL:
                 # Not at once: the answers to this one are still to come.
                 if not self._soon:
                     self._soon = True
@@ -198,15 +173,16 @@ class State:
     def _write(self, *, whole: bool = False, failures: bool = False) -> None:
         """Begin to write a batch, unless one is being written."""
         self._soon = False
-        if self._collector is None or self._writing is not None or not self._on_disk:
+        if self.noticed.collector is None or self._writing is not None or not self.noticed.on_disk:
             return
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
         now = ticks.moment(self._shift)
         self._marked = now.mono
-        batch = self._collector.batch(now, whole=whole, failures=failures, octets=self._store.octets)
-        waiting, self._waiting = self._waiting, None
+        batch = self.noticed.collector.batch(now, whole=whole, failures=failures, octets=self._store.octets)
+        waiting, self.noticed.waiting = self.noticed.waiting, None
+        self.noticed.writing = True
         self._writing = asyncio.create_task(
             self._written(partial(self._store.apply, batch), waiting), name="state batch"
         )
@@ -224,9 +200,11 @@ class State:
                 self.trouble = ""
         finally:
             self._writing = None
+            self.noticed.writing = False
             if waiting is not None:
                 waiting.release()
-        if self._collector is not None and (self._collector.pending or self._waiting is not None):
+        collector = self.noticed.collector
+        if collector is not None and (collector.pending or self.noticed.waiting is not None):
             self._arm()
 
     async def _tick(self) -> None:
@@ -234,14 +212,14 @@ class State:
         again = 0.0
         while True:
             await asyncio.sleep(TICK)
-            if self._collector is None:
+            if self.noticed.collector is None:
                 continue
-            if self._on_disk:
+            if self.noticed.on_disk:
                 again = 0.0
-                if self._collector.counted or ticks.moment().mono - self._marked >= 1000 * MARK:
+                if self.noticed.collector.counted or ticks.moment().mono - self._marked >= 1000 * MARK:
                     self._write(failures=True)
                 continue
-            self._collector.forget()
+            self.noticed.collector.forget()
             again += TICK
             if again >= RETRY and self._writing is None:
                 again = 0.0
@@ -256,7 +234,7 @@ class State:
         except Exception as error:
             self._fail(error)
         else:
-            self._on_disk = True
+            self.noticed.on_disk = True
             self._write(whole=True)
 
     def _open(self) -> Loaded:
@@ -287,9 +265,9 @@ class State:
 
     def _fail(self, error: Exception) -> None:
         """Go on in memory."""
-        self._on_disk = False
-        if self._collector is not None:
-            self._collector.forget()
+        self.noticed.on_disk = False
+        if self.noticed.collector is not None:
+            self.noticed.collector.forget()
         # Of a bug of ours: its text may hold anything, its type does not.
         reason = error.what if isinstance(error, UserError) else type(error).__name__
         if reason != self.trouble:

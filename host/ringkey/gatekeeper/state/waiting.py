@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ringkey.gatekeeper.addresses import Address
-    from ringkey.gatekeeper.state.keeper import State
+    from ringkey.gatekeeper.state.noticed import Noticed
 
 
 class Waiting:
@@ -39,14 +39,14 @@ class Waiting:
 class Outbox:
     """Sends what a registrar wants sent: at once, or when the changes before it are kept."""
 
-    def __init__(self, state: State, send: Callable[[bytes, Address], None]) -> None:
-        self._state = state
+    def __init__(self, noticed: Noticed, send: Callable[[bytes, Address], None]) -> None:
+        self._noticed = noticed
         self._send = send
         self._held: dict[tuple[bytes, Address], Waiting] = {}
 
     def put(self, datagrams: list[tuple[bytes, Address]]) -> None:
         """Take what came of one piece of work of the registrar, nothing included."""
-        waiting = self._state.changed()
+        waiting = self._noticed.changed()
         for one in datagrams:
             # A request that came twice gets the answer twice, and neither before its time.
             wait = waiting if waiting is not None else self._held.get(one)
