@@ -11,12 +11,14 @@ from ras.keys import SUITES
 from ras.lookups import Lookup
 from ras.message import GRQ, RRQ
 from ringkey.errors import UserError
-from ringkey.gatekeeper import lookups, renewals, timeline
 from ringkey.gatekeeper import news as module
+from ringkey.gatekeeper import renewals, timeline
+from ringkey.gatekeeper.at_once import AtOnce
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.news_wait import since
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.office import PIECE, Office
+from ringkey.gatekeeper.pins import Pins
 from ringkey.gatekeeper.renewals import RENEW, Lookups
 
 HERE = ("192.0.2.5", 1719)
@@ -294,16 +296,15 @@ def test_a_phone_that_is_asked_to_fetch():
 class Answers(Lookups):
     """Look-ups whose key server and directory know everything."""
 
-    def __init__(self):
-        pass
+    def __init__(self, known):
+        self.memory = AtOnce(Pins(None), Observed(), lambda *_: known)
 
 
 def test_keys_that_shall_be_replaced_are_obsolete_for_a_while(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(renewals.time, "monotonic", lambda: now[0])
     known = Lookup(kg=b"kg", pin="1")
-    monkeypatch.setattr(lookups.Lookups, "at_once", lambda *_: known)
-    answers = Answers()
+    answers = Answers(known)
     assert answers.at_once("1001", b"g1") is known
     answers.renew(b"g1")
     found = answers.at_once("1001", b"g1")
@@ -317,10 +318,10 @@ def test_keys_that_shall_be_replaced_are_obsolete_for_a_while(monkeypatch):
 
 
 def test_who_is_refused_anyway_is_told_why():
-    answers = Answers()
-    answers.renew(b"g1")
     refused = Lookup(profile.REVOKED)
-    assert answers._judged(b"g1", refused) is refused
+    answers = Answers(refused)
+    answers.renew(b"g1")
+    assert answers.at_once("1001", b"g1") is refused
 
 
 @pytest.mark.parametrize(

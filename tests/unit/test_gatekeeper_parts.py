@@ -92,7 +92,7 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     version = directory.version
     directory.version = lambda: asked.append(1) or version()
     lookups = Lookups(directory, Keys(FOUND, FOUND), Budget())
-    lookups.turn = 1
+    lookups.memory.turn = 1
     lookups.at_once("1001", G, CVM)
     lookups.proven(G, "1001", CVM)
     again = lookups.at_once("1001", G, CVM)
@@ -100,7 +100,7 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     assert len(asked) == 1
     with Directory.open(tmp_path / "directory.db", tmp_path / "pin.key") as another:
         another.set_pin("1001", "5555")
-    lookups.turn = 2
+    lookups.memory.turn = 2
     for _ in range(2):
         again = lookups.at_once("1001", G, CVM)
         assert (again.pin, again.ka) in {("5555", None), ("5555", authentication_key(SHA256, KG, "5555"))}
@@ -109,13 +109,13 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     with Directory.open(tmp_path / "directory.db", tmp_path / "pin.key") as another:
         another.disable("1001")
     assert asyncio.run(lookups.ask("1001", bytes(16))).code == profile.UNKNOWN_EXTENSION, "not of a turn"
-    lookups.turn = None
+    lookups.memory.turn = None
     for _ in range(2):
         assert lookups.at_once("1001", bytes(16)).code == profile.UNKNOWN_EXTENSION
-    lookups.turn = 3
+    lookups.memory.turn = 3
     assert lookups.at_once("1001", G, CVM).code == profile.UNKNOWN_EXTENSION
     directory.enable("1001")
-    lookups.turn = 4
+    lookups.memory.turn = 4
     assert lookups.at_once("1001", G, CVM).pin == "5555"
     lookups._keys.memory = Found(bytes(32), SHA256, CVM)
     lookups.proven(G, "1001", CVM)
@@ -128,7 +128,7 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
 def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(directory):
     keys = Keys(FOUND, FOUND)
     lookups = Lookups(directory, keys, Budget())
-    lookups.turn = 1
+    lookups.memory.turn = 1
     lookups.at_once("1001", G, CVM)
     lookups.proven(G, "1001", CVM)
     keys.memory = None
@@ -143,7 +143,7 @@ def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(
     assert lookups.at_once("1001", G, CVM).kg == KG
     lookups.proven(G, "1001", CVM)
     keys.since, keys.memory = 1.0, FOUND  # from now on a key asked for at 0 is too old
-    lookups.turn = 2
+    lookups.memory.turn = 2
     assert lookups.at_once("1001", G, CVM).kg == KG, "as the cache says"
     keys.memory = None
     assert lookups.at_once("1001", G, CVM) is None
@@ -152,11 +152,11 @@ def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(
 def test_a_stranger_first_in_a_turn_makes_no_old_key_good(directory):
     keys = Keys(FOUND, FOUND)
     lookups = Lookups(directory, keys, Budget())
-    lookups.turn = 1
+    lookups.memory.turn = 1
     assert lookups.at_once("1001", G, CVM).kg == KG
     lookups.proven(G, "1001", CVM)
     keys.since = 1.0  # a key server is there again, say, or a minute has gone by
-    lookups.turn = 2
+    lookups.memory.turn = 2
     assert lookups.at_once("1003", G, CVM).code == profile.UNKNOWN_EXTENSION
     keys.memory = None
     assert lookups.at_once("1001", G, CVM) is None, "asked for at 0"
@@ -256,8 +256,10 @@ class Waiting:
     def __init__(self):
         self.go = asyncio.Event()
         self.waiting = 0
+        self.memory = self
+        self.turn = None
 
-    def at_once(self, ext, g, cvm):
+    def look(self, ext, g, cvm):
         return None
 
     async def ask(self, ext, g, cvm):

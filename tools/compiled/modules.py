@@ -18,6 +18,7 @@ CORE = (
     "throttle",
 )
 GATEKEEPER = (
+    "at_once",
     "codec",
     "direct",
     "events",

@@ -116,10 +116,11 @@ class Ear:
             self._loop.add_reader(self._sock, self._read)
 
     def _read(self) -> None:
-        receive = self._sock.recvfrom
+        receive, take = self._sock.recvfrom, self._take
         try:
             for _ in range(BATCH):
-                self._take(*receive(LONGEST))  # IPv4: an address is (host, port)
+                data, source = receive(LONGEST)  # IPv4: an address is (host, port)
+                take(data, source)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:

@@ -13,6 +13,7 @@ from ras.registrar import Registrar
 
 from ringkey import log
 from ringkey.gatekeeper.addresses import Address, place
+from ringkey.gatekeeper.at_once import AtOnce
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.state.noticed import Noticed
@@ -27,8 +28,8 @@ _PROVEN = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refreshed"}
 class Flow:
     """What is between socket and registrar.
 
-    lookups: has a `turn`; on_event takes each of the registrar's events; look_up: those that ask for a key;
-    ignore: is told of each address that the kernel is to drop, and for how many seconds; noticed: tells what
+    memory: is told of turns; on_event: of each of the registrar's events; look_up: of those that ask for a
+    key; ignore: of each address that the kernel is to drop, and for how many seconds; noticed: tells what
     answers wait for.
 
     sendto: the socket's, None while there is none; phone_at: is told of addresses of phones, None where
@@ -38,7 +39,7 @@ class Flow:
     def __init__(  # noqa: PLR0917 - as many as there are to tell
         self,
         registrar: Registrar,
-        lookups: Any,
+        memory: AtOnce,
         on_event: Callable[[Event], None],
         look_up: Callable[[Event], None],
         ignore: Callable[[str, float], None],
@@ -46,7 +47,7 @@ class Flow:
         noticed: Noticed | None = None,
     ) -> None:
         self._registrar = registrar
-        self._lookups = lookups
+        self._memory = memory
         self._on_event = on_event
         self._look_up = look_up
         self._ignore = ignore
@@ -63,9 +64,9 @@ class Flow:
         """Take one datagram."""
         self.received += 1
         self._observed.came(data)
-        if self._lookups.turn is None:
+        if self._memory.turn is None:
             # One time for all that is read together.
-            self._lookups.turn = self._turns
+            self._memory.turn = self._turns
             self._now = now()
         try:
             self._registrar.receive_datagram(data, source, self._now)
@@ -77,7 +78,7 @@ class Flow:
     def turn_over(self) -> None:
         """What was there to be read together is done."""
         self._turns += 1
-        self._lookups.turn = None
+        self._memory.turn = None
 
     def work(self) -> None:
         """Carry out what the registrar wants, until it wants nothing more."""

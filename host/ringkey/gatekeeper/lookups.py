@@ -5,7 +5,6 @@ so that the reject can be signed (protocol.md section 4: Kr) and a phone need no
 its doubts about it.
 """
 
-import math
 import time
 
 from ras import profile
@@ -13,6 +12,7 @@ from ras.lookups import Lookup
 
 from ringkey import log
 from ringkey.gatekeeper.answers import Found, Outcome, Refused, Unavailable
+from ringkey.gatekeeper.at_once import AtOnce
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.errors import DirectoryError
 from ringkey.gatekeeper.keys import KeyClient
@@ -31,17 +31,15 @@ _CODES = {
 class Lookups:
     """Answers ("lookup", …) events of `ras.registrar`; raises nothing.
 
-    turn: a number that is the same while what was read from the socket together is worked through,
-    and None at all other times.
+    memory: answers what is in memory.
     """
 
     def __init__(
         self, directory: Directory, keys: KeyClient, budget: Budget, observed: Observed | None = None
     ) -> None:
-        self.turn: int | None = None
-        self._oldest = math.inf  # when a key was asked for at the earliest that is still good, in this turn
         self._observed = observed or Observed()
         self._pins = Pins(directory, keys.records)
+        self.memory = AtOnce(self._pins, self._observed, self._cached)
         self._keys = keys
         self._budget = budget
         self._log = log.get("ringkey.gatekeeper.lookups")
@@ -52,19 +50,19 @@ class Lookups:
 
     def at_once(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup | None:
         """Return the answer where it is in memory, else None: then `ask`."""
-        turn = self.turn
-        known = self._pins.ready(ext, g, cvm, turn, self._oldest)
-        if known is not None:
-            self._observed.from_memory()
-            return known
+        return self.memory.look(ext, g, cvm)
+
+    def _cached(self, ext: str, g: bytes, cvm: bytes | None) -> Lookup | None:
+        """Return the answer where the key is in memory, and the PIN wherever it is; else None."""
         found = self._keys.cached(g, ext, cvm)
         if found is None:
             return None
         self._observed.key(found, None)
-        if turn is not None:
-            # Before `_answer`, with which the turn begins for `ready`, whatever comes of it.
-            self._oldest = self._keys.fresh_since()
-        return self._answer(ext, found, turn, fetched=False)
+        memory = self.memory
+        if memory.turn is not None:
+            # Before `_answer`, with which the turn begins for `Pins.ready`, whatever comes of it.
+            memory.oldest = self._keys.fresh_since()
+        return self._answer(ext, found, memory.turn, fetched=False)
 
     def proven(self, g: bytes, ext: str, cvm: bytes) -> None:
         """Hear that a phone has registered with this key: it and its PIN stay before those of strangers."""

@@ -47,7 +47,7 @@ class RasPort:
         observed: Observed | None = None,
     ) -> None:
         self._registrar = registrar
-        registrar.at_once = lookups.at_once
+        registrar.at_once = lookups.memory.look
         self._lookups = lookups
         self._log = log.get("ringkey.gatekeeper.ras")
         self._ear: Ear | None = None
@@ -60,7 +60,7 @@ class RasPort:
         self._stopping = False
         noticed = None if state is None else state.noticed
         self._flow = Flow(
-            registrar, lookups, on_event, self._look_up, self._ignore, observed or Observed(), noticed
+            registrar, lookups.memory, on_event, self._look_up, self._ignore, observed or Observed(), noticed
         )
         self._take = self._flow.take
 

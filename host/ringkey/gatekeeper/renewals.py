@@ -34,11 +34,7 @@ class Lookups(lookups.Lookups):
         until[g] = time.monotonic() + RENEW
         if len(until) > MAX_RENEWALS:
             until.popitem(last=False)
-
-    def at_once(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup | None:
-        """Return the answer where it is in memory, else None: then `ask`."""
-        found = super().at_once(ext, g, cvm)
-        return found if not self._until or found is None else self._judged(g, found)
+        self.memory.judge = self._judged
 
     async def ask(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup:
         """Return the answer, with the key from the key server."""
