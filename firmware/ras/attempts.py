@@ -7,6 +7,7 @@ counters of its own; and for a g that has not failed yet, which is heard once.
 """
 
 from ras.compat import const
+from ras.held import Held
 from ras.replay import Erasable
 from ras.throttle import Throttle, network_of
 
@@ -50,7 +51,7 @@ class Attempts:
 
     def _held(self, source, ext: str, g: bytes):
         """Return the registration of the phone that has proven this there, or None."""
-        held = self._held_of(ext)
+        held: "Held | None" = self._held_of(ext)
         return held if held is not None and held.g == g and held.proven[0] == source[0] else None
 
     def tables(self) -> "dict[str, Throttle]":
@@ -69,7 +70,7 @@ class Attempts:
         router is somebody else.  Its address where it has another port now, as after a power cut.
         """
         # As `_held`, which would be one call more for each request.
-        held = self._held_of(ext)
+        held: "Held | None" = self._held_of(ext)
         if held is not None and held.g == g and held.proven[0] == source[0]:
             if held.proven[1] == source[1]:
                 return (source, ext, g)

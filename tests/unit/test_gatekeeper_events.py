@@ -7,6 +7,7 @@ from ras.keys import SHA256
 from ras.message import GRQ, RRQ
 from ringkey.gatekeeper import metrics, observed, record, timeline
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN, apart
+from ringkey.gatekeeper.latencies import BUCKETS
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
 
@@ -109,18 +110,18 @@ def test_histograms_say_what_prometheus_clients_own_say():
         "ringkey_ras_answer_seconds",
         "Seconds from a GRQ to its GCF, and from an RRQ that registers to its RCF.",
         ["message"],
-        buckets=metrics.BUCKETS,
+        buckets=BUCKETS,
         registry=theirs,
     )
     keys = Histogram(
         "ringkey_key_look_up_seconds",
         "Seconds until the key server had answered for a key, or none had.",
-        buckets=metrics.BUCKETS,
+        buckets=BUCKETS,
         registry=theirs,
     )
     timed = {GRQ: answers.labels(GRQ), RRQ: answers.labels(RRQ), "key": keys}
     for kind, histogram in timed.items():
-        for seconds in (0.0, 0.0001, *metrics.BUCKETS, 0.3, 7.0)[:: 1 + (kind == RRQ)]:
+        for seconds in (0.0, 0.0001, *BUCKETS, 0.3, 7.0)[:: 1 + (kind == RRQ)]:
             ours.time(kind, seconds)
             histogram.observe(seconds)
 

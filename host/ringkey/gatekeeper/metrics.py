@@ -1,7 +1,6 @@
 """A gatekeeper's figures for Prometheus, and what makes it ready (docs/gatekeeper-seeing.md)."""
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -16,37 +15,36 @@ from ringkey.admin import Check
 from ringkey.figures import Figures, as_mapping
 from ringkey.gatekeeper.directory import Directory
 from ringkey.gatekeeper.keys import KeyClient
+from ringkey.gatekeeper.latencies import BUCKETS, Latencies
 from ringkey.gatekeeper.observed import Observed
 from ringkey.site import certificates
 from ringkey.site.config import GatekeeperConfig
 
-# Seconds.  An answer from memory takes 0.3 ms, with a key server 3 to 10; a phone asks again after 2 s.
-BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 _BOUNDS = (*map(floatToGoString, BUCKETS), "+Inf")
 _OUTCOMES = "ringkey_ras_outcomes"
 
 
 class Metrics(figures.Metrics):
-    """All figures of one gatekeeper; `time` takes what an Observed times."""
+    """All figures of one gatekeeper; time: takes what an Observed times, of GRQ, RRQ and "key"."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._answers = Times(
+        latencies = Latencies((GRQ, RRQ, "key"))
+        self.time = latencies.time
+        answers = Times(
             "ringkey_ras_answer_seconds",
             "Seconds from a GRQ to its GCF, and from an RRQ that registers to its RCF.",
             {GRQ: [GRQ], RRQ: [RRQ]},
+            latencies,
         )
-        self._keys = Times(
+        keys = Times(
             "ringkey_key_look_up_seconds",
             "Seconds until the key server had answered for a key, or none had.",
             {"key": []},
+            latencies,
         )
-        for times in (self._answers, self._keys):
+        for times in (answers, keys):
             self.registry.register(times)
-
-    def time(self, kind: str, seconds: float) -> None:
-        """Put a latency of kind "GRQ", "RRQ" or "key" into its histogram."""
-        (self._keys if kind == "key" else self._answers).observe(kind, seconds)
 
 
 class Times(Collector):
@@ -55,19 +53,12 @@ class Times(Collector):
     labels: value of the label "message" by kind, none where it has no label.
     """
 
-    def __init__(self, name: str, text: str, labels: dict[str, list[str]]) -> None:
+    def __init__(self, name: str, text: str, labels: dict[str, list[str]], latencies: Latencies) -> None:
         self._name = name
         self._text = text
         self._labels = labels
         self._created = time.time()
-        # There from the first scrape on, so that a rate has something to start from.
-        self._counts = {kind: [0] * (len(BUCKETS) + 1) for kind in labels}
-        self._sums = dict.fromkeys(labels, 0.0)
-
-    def observe(self, kind: str, seconds: float) -> None:
-        """Count one."""
-        self._counts[kind][bisect_left(BUCKETS, seconds)] += 1
-        self._sums[kind] += seconds
+        self._latencies = latencies
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: what there is need not be asked for at registration."""
@@ -78,8 +69,8 @@ class Times(Collector):
         names = ["message"] if any(self._labels.values()) else []
         family = HistogramMetricFamily(self._name, self._text, labels=names)
         for kind, labels in self._labels.items():
-            buckets = list(zip(_BOUNDS, map(float, accumulate(self._counts[kind])), strict=True))
-            family.add_metric(labels, buckets, self._sums[kind])
+            buckets = list(zip(_BOUNDS, map(float, accumulate(self._latencies.counts[kind])), strict=True))
+            family.add_metric(labels, buckets, self._latencies.sums[kind])
             created = dict(zip(names, labels, strict=True))
             family.add_sample(f"{self._name}_created", created, self._created)
         yield family
