@@ -10,17 +10,17 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from itertools import chain, islice
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from ras import registrar
 
-from ringkey.database import Kind, open_engine, translated, writing
+from ringkey.database import Kind, open_engine, translated
 from ringkey.gatekeeper.errors import StateBusyError, StateForeignError, StateUnavailableError
-from ringkey.gatekeeper.state import journal, rows
+from ringkey.gatekeeper.state import journal, rows, statements
 from ringkey.gatekeeper.state.migrations import HEAD
 from ringkey.gatekeeper.state.sealing import BrokenSealError, StateSealer
 from ringkey.gatekeeper.state.ticks import Moment
@@ -41,8 +41,6 @@ PATIENCE = 2.0
 MAX_ANSWERS = 4096
 # Nonces read back: as many as a registrar has of each kind.
 MAX_NONCES = 2 * registrar.MAX_NONCES
-# Rows of one statement: SQLite takes 32,766 values (sqlite.org/limits.html), and 4 are the most of a row.
-_ROWS = 500
 # Registrations of one record where all there are are written: 100 KB.
 _OF_A_RECORD = 512
 # Records that go with one batch at the most, once nothing of them is wanted: it shall not wait for it.
@@ -51,7 +49,6 @@ _TABLES = ("journal", "registration", "device_key", "nonce", "answer", "failure"
 _MOMENT = "moment"
 _CACHE = 256  # KiB of pages in memory, in place of 2 MB
 _LENGTH = 4  # octets that say how long one of several is
-Execute = Callable[..., sqlite3.Cursor]
 Failure = tuple[int, int, int]
 
 
@@ -109,6 +106,8 @@ class Store:
         self._path = path
         self._sealer = StateSealer(key)
         self._engine: sa.Engine | None = None
+        # The engine's only one: what SQLAlchemy does with a statement costs more than the statement.
+        self._connection: sqlite3.Connection | None = None
         self._answer = 0
         # Numbers of records: of the next, of the oldest, where the sweep began, below which they go.
         self._next = self._oldest = self._swept = self._gone = 0
@@ -126,12 +125,13 @@ class Store:
                 # Nothing is read after the start: pages that were written are of no more use in memory.
                 connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE}")
                 found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+                driver = _driver(connection)
             if found != "ok":
                 raise StateForeignError(f"{self._path} is damaged: {found}")
         except BaseException:
             engine.dispose()
             raise
-        self._engine = engine
+        self._engine, self._connection = engine, driver
         self._next = self._oldest = self._swept = self._gone = self.octets = 0
 
     def load(self) -> Loaded:
@@ -233,25 +233,25 @@ class Store:
         swept = first if batch.begins else self._swept
         gone = swept if batch.ends else self._gone
         oldest = first if batch.whole else max(self._oldest, min(gone, self._oldest + _GONE_AT_ONCE))
-        with translated(KIND, self._path), writing(self._opened()) as connection:
-            # What SQLAlchemy does with a statement costs more than the statement.
-            execute = _driver(connection).execute
+        if self._connection is None:
+            raise self._closed()
+        with translated(KIND, self._path), statements.transaction(self._connection) as execute:
             if batch.whole:
                 for table in _TABLES:
                     execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
             elif batch.all_failures:
                 execute("DELETE FROM failure")
-            _put(execute, "journal", "n, sealed", records)
+            statements.put(execute, "journal", "n, sealed", records)
             # The oldest first: what a record says goes before what a later one says of the same.
             if oldest > self._oldest and not batch.whole:
                 execute("DELETE FROM journal WHERE n < ?", (oldest,))
-            _delete(execute, "device_key", "name", _gone(batch.keys))
-            _put(execute, "device_key", "name, sealed", keys)
-            _put(execute, "answer", "slot, n, sealed", answers)
+            statements.delete(execute, "device_key", "name", _gone(batch.keys))
+            statements.put(execute, "device_key", "name, sealed", keys)
+            statements.put(execute, "answer", "slot, n, sealed", answers)
             if count:
                 execute("DELETE FROM answer WHERE slot < ?", (n + count - MAX_ANSWERS,))
-            _put(execute, "failure", "key, failures, last, until", failures)
-            _put(execute, "note", "name, sealed", sealed_notes)
+            statements.put(execute, "failure", "key, failures, last, until", failures)
+            statements.put(execute, "note", "name, sealed", sealed_notes)
         self._answer += len(batch.answers)
         if batch.whole:
             self.octets = 0
@@ -263,15 +263,14 @@ class Store:
 
     def close(self) -> None:
         """Close the file; safe at any time, and twice."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
+        engine, self._engine, self._connection = self._engine, None, None
+        if engine is not None:
+            engine.dispose()
 
     def discard(self) -> bool:
         """Remove the file: what it says is not true any more.  Return whether it is gone."""
         with suppress(sa.exc.SQLAlchemyError):
             self.close()
-        self._engine = None
         for name in _names(self._path):
             with suppress(OSError):
                 name.unlink()
@@ -292,8 +291,11 @@ class Store:
 
     def _opened(self) -> sa.Engine:
         if self._engine is None:
-            raise StateUnavailableError(f"the {KIND.what} {self._path} is closed")
+            raise self._closed()
         return self._engine
+
+    def _closed(self) -> StateUnavailableError:
+        return StateUnavailableError(f"the {KIND.what} {self._path} is closed")
 
     def _open(self, found: Loaded, row: bytes, sealed: bytes, take: Callable[[bytes], None]) -> None:
         try:
@@ -345,24 +347,3 @@ def _driver(connection: sa.Connection) -> sqlite3.Connection:
     if not isinstance(found, sqlite3.Connection):
         raise TypeError("no SQLite")
     return found
-
-
-def _delete(execute: Execute, table: str, column: str, names: list[Any]) -> None:
-    for begin in range(0, len(names), _ROWS):
-        part = tuple(names[begin : begin + _ROWS])
-        marks = ",".join("?" * len(part))
-        execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", part)  # noqa: S608
-
-
-def _put(execute: Execute, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    for begin in range(0, len(rows), _ROWS):
-        part = rows[begin : begin + _ROWS]
-        values: Iterable[Any] = chain.from_iterable(part)
-        execute(_insert(table, columns, len(part)), tuple(values))
-
-
-@lru_cache(256)
-def _insert(table: str, columns: str, rows: int) -> str:
-    marks = "(" + ",".join("?" * len(columns.split(","))) + ")"
-    values = ",".join([marks] * rows)
-    return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES {values}"  # noqa: S608 - names of ours
