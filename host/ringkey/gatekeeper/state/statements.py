@@ -1,7 +1,9 @@
 """The statements that write a batch of the state (store.py), on a connection of sqlite3 as it is.
 
-sqlite3 gives the interpreter away with every statement, two or three times, and gets it back from a busy
-event loop only after milliseconds: what counts is how few statements there are.
+sqlite3 gives the interpreter away with every statement, five or six times, and gets it back from a busy
+event loop only after milliseconds: what counts is how few statements there are.  So what every batch has, a
+record of the journal and its answers, is one: a trigger does the rest of it, and outside of a transaction
+its commit is a part of it.
 """
 
 import sqlite3
@@ -13,7 +15,40 @@ from typing import Any
 
 # Rows of one statement: SQLite takes 32,766 values (sqlite.org/limits.html), and 4 are the most of a row.
 _ROWS = 500
+# Of this connection alone, nothing of it is in the file.  Each step is for what is not NULL.
+_BATCH = (
+    """
+    CREATE TEMP VIEW batch AS SELECT
+        NULL AS n, NULL AS sealed, NULL AS oldest, NULL AS slot, NULL AS replies, NULL AS first
+    """,
+    """
+    CREATE TEMP TRIGGER batch_written INSTEAD OF INSERT ON batch BEGIN
+        INSERT OR REPLACE INTO journal (n, sealed) VALUES (NEW.n, NEW.sealed);
+        DELETE FROM journal WHERE NEW.oldest IS NOT NULL AND n < NEW.oldest;
+        INSERT OR REPLACE INTO answer (slot, n, sealed)
+            SELECT NEW.slot, NEW.slot, NEW.replies WHERE NEW.replies IS NOT NULL;
+        DELETE FROM answer WHERE NEW.replies IS NOT NULL AND slot < NEW.first;
+    END
+    """,
+)
+_WRITE = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)"
 Execute = Callable[..., sqlite3.Cursor]
+# A record (number, octets), below which number they go; answers (number, octets), below which they go.
+Row = tuple[int, bytes, int | None, int, bytes | None, int]
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make what `write` needs, once for each connection."""
+    # Else SQLite may want a file for it, in a directory where it may not have one.
+    connection.execute("PRAGMA temp_store=MEMORY")
+    for statement in _BATCH:
+        connection.execute(statement)
+
+
+def write(connection: sqlite3.Connection, row: Row) -> None:
+    """Write a record and answers: committed at once, unless a transaction has begun."""
+    # Not execute: that asks for the last row's number as well, and gives the interpreter away for it.
+    connection.executemany(_WRITE, (row,))
 
 
 @contextmanager

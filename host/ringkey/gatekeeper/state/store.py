@@ -1,9 +1,8 @@
 """The state's SQLite file: read once at the start, then written in batches.
 
 Registrations and nonces are a journal, a row a batch (journal.py); the rest has a row for each thing.
-Everything here runs in the one thread that opened the file.  A batch is a handful of statements however
-much it has: sqlite3 lets go of the interpreter with every statement, and gets it back from a
-busy event loop only after milliseconds.
+Everything here runs in the one thread that opened the file.  The usual batch is one statement, any other a
+few, however much it has (statements.py).
 """
 
 import sqlite3
@@ -23,6 +22,7 @@ from ringkey.gatekeeper.errors import StateBusyError, StateForeignError, StateUn
 from ringkey.gatekeeper.state import journal, rows, statements
 from ringkey.gatekeeper.state.migrations import HEAD
 from ringkey.gatekeeper.state.sealing import BrokenSealError, StateSealer
+from ringkey.gatekeeper.state.statements import Execute, delete, put
 from ringkey.gatekeeper.state.ticks import Moment
 from ringkey.site import files
 
@@ -76,6 +76,11 @@ class Batch:
     failures: dict[str, Failure] = field(default_factory=dict, repr=False)
     notes: dict[str, bytes] = field(default_factory=dict, repr=False)
 
+    @property
+    def usual(self) -> bool:
+        """Tell whether it is a record and answers, and nothing else."""
+        return not (self.whole or self.all_failures or self.keys or self.failures or self.notes)
+
 
 @dataclass(slots=True)
 class Loaded:
@@ -126,6 +131,7 @@ class Store:
                 connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE}")
                 found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
                 driver = _driver(connection)
+                statements.prepare(driver)
             if found != "ok":
                 raise StateForeignError(f"{self._path} is damaged: {found}")
         except BaseException:
@@ -222,37 +228,26 @@ class Store:
         records = [
             (n, seal(_row("journal", str(n)), plain)) for n, plain in enumerate(_records(batch), first)
         ]
-        keys = [
-            (name, seal(_row("key", name), plain)) for name, plain in batch.keys.items() if plain is not None
-        ]
-        sealed_notes = [(name, seal(_row("note", name), plain)) for name, plain in batch.notes.items()]
-        failures = [(key, *entry) for key, entry in batch.failures.items()]
         # One seal and one row for all of them: none is wanted without the others.
         n, count = self._answer, len(batch.answers)
-        answers = [(n, n, seal(_row("replies", str(n)), join(batch.answers)))] if count else []
+        replies = seal(_row("replies", str(n)), join(batch.answers)) if count else None
         swept = first if batch.begins else self._swept
         gone = swept if batch.ends else self._gone
         oldest = first if batch.whole else max(self._oldest, min(gone, self._oldest + _GONE_AT_ONCE))
-        if self._connection is None:
+        # The oldest first: what a record says goes before what a later one says of the same.
+        below = oldest if oldest > self._oldest and not batch.whole else None
+        row = (*records[-1], below, n, replies, n + count - MAX_ANSWERS)
+        connection = self._connection
+        if connection is None:
             raise self._closed()
-        with translated(KIND, self._path), statements.transaction(self._connection) as execute:
-            if batch.whole:
-                for table in _TABLES:
-                    execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
-            elif batch.all_failures:
-                execute("DELETE FROM failure")
-            statements.put(execute, "journal", "n, sealed", records)
-            # The oldest first: what a record says goes before what a later one says of the same.
-            if oldest > self._oldest and not batch.whole:
-                execute("DELETE FROM journal WHERE n < ?", (oldest,))
-            statements.delete(execute, "device_key", "name", _gone(batch.keys))
-            statements.put(execute, "device_key", "name, sealed", keys)
-            statements.put(execute, "answer", "slot, n, sealed", answers)
-            if count:
-                execute("DELETE FROM answer WHERE slot < ?", (n + count - MAX_ANSWERS,))
-            statements.put(execute, "failure", "key, failures, last, until", failures)
-            statements.put(execute, "note", "name, sealed", sealed_notes)
-        self._answer += len(batch.answers)
+        with translated(KIND, self._path):
+            if batch.usual:
+                statements.write(connection, row)
+            else:
+                with statements.transaction(connection) as execute:
+                    self._write_others(execute, batch, records[:-1])
+                    statements.write(connection, row)
+        self._answer += count
         if batch.whole:
             self.octets = 0
         elif batch.begins:
@@ -260,6 +255,25 @@ class Store:
         self.octets += sum(len(sealed) for _, sealed in records) - (self._before if batch.ends else 0)
         self._next = first + len(records)
         self._swept, self._gone, self._oldest = swept, gone, oldest
+
+    def _write_others(self, execute: Execute, batch: Batch, records: list[tuple[int, bytes]]) -> None:
+        """Write what few batches have."""
+        seal = self._sealer.seal
+        if batch.whole:
+            for table in _TABLES:
+                execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+        elif batch.all_failures:
+            execute("DELETE FROM failure")
+        put(execute, "journal", "n, sealed", records)
+        delete(execute, "device_key", "name", [name for name, plain in batch.keys.items() if plain is None])
+        keys = [
+            (name, seal(_row("key", name), plain)) for name, plain in batch.keys.items() if plain is not None
+        ]
+        put(execute, "device_key", "name, sealed", keys)
+        failures = [(key, *entry) for key, entry in batch.failures.items()]
+        put(execute, "failure", "key, failures, last, until", failures)
+        notes = [(name, seal(_row("note", name), plain)) for name, plain in batch.notes.items()]
+        put(execute, "note", "name, sealed", notes)
 
     def close(self) -> None:
         """Close the file; safe at any time, and twice."""
@@ -310,10 +324,6 @@ def _row(table: str, name: str | bytes) -> bytes:
 
 def _names(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
-
-
-def _gone(rows: dict[Any, bytes | None]) -> list[Any]:
-    return [name for name, plain in rows.items() if plain is None]
 
 
 def _records(batch: Batch) -> list[bytes]:
