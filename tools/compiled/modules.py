@@ -28,6 +28,7 @@ GATEKEEPER = (
     "generations",
     "key_cache",
     "latencies",
+    "macs",
     "news",
     "observed",
     "phone_records",

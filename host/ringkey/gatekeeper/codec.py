@@ -5,8 +5,8 @@ changes from one phone to the next and in nothing else; so no offset is written 
 does not give, octet for octet, what the core gives is not used.
 """
 
-import hmac
 from collections.abc import Callable
+from hmac import compare_digest
 from typing import Any
 
 from ras import answers, build, codec, profile
@@ -15,6 +15,7 @@ from ras.message import GCF, RCF, UCF, Message, encode_message
 
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.digests import of_request
+from ringkey.gatekeeper.macs import hmac_of
 from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape, Shaped, Shapes
 
@@ -93,7 +94,7 @@ class HostCodec(codec.Codec):
         begin, length = icv
         octets, end = message.octets, begin + length
         blank = octets[:begin] + bytes(length) + octets[end:]
-        return hmac.compare_digest(hmac.digest(key, blank, suite.name)[:length], octets[begin:end])
+        return compare_digest(hmac_of(key, blank, suite.name)[:length], octets[begin:end])
 
     def gatekeeper_confirm(  # noqa: PLR0917 - as many as the message has fields
         self,
@@ -211,7 +212,7 @@ class Template:
             pieces[at] = elements[name]
         octets = b"".join(pieces)
         begin, end = self._icv
-        return octets[:begin] + hmac.digest(key, octets, self._hash)[: end - begin] + octets[end:]
+        return octets[:begin] + hmac_of(key, octets, self._hash)[: end - begin] + octets[end:]
 
 
 def _template(kind: str, make: Make, text: int, elements: Elements, suite: Suite) -> Template | None:

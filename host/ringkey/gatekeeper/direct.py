@@ -10,7 +10,7 @@ It tells one event for all that happened, in place of three or four (events.py).
 """
 
 from collections.abc import Callable
-from hmac import compare_digest, digest
+from hmac import compare_digest
 from typing import Any
 
 from ras import profile
@@ -24,6 +24,7 @@ from ras.registrar import RG_SPAN, Registrar
 
 from ringkey.gatekeeper.codec import HostCodec, Template
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
+from ringkey.gatekeeper.macs import hmac_of
 from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape
 
@@ -96,7 +97,7 @@ class Direct(Registrar):
         begin, length = shape.icv
         end = begin + length
         blank = data[:begin] + bytes(length) + data[end:]
-        if not compare_digest(digest(ka, blank, suite.name)[:length], data[begin:end]):
+        if not compare_digest(hmac_of(ka, blank, suite.name)[:length], data[begin:end]):
             self._go_on(data, source, now, key, found)
             return True
         if is_rrq:

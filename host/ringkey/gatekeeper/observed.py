@@ -17,6 +17,7 @@ from ringkey.gatekeeper import reasons
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.answers import Found, Outcome, Refused
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
+from ringkey.gatekeeper.generations import Generations
 
 # Requests whose answer is awaited, to time them: the registrar's own look-ups are at most 1,024.
 MAX_OPEN = 2048
@@ -49,20 +50,22 @@ class _Failing:
 class Observed:
     """The counts.  on_time: told of each latency.
 
-    outcomes: (message, outcome, reason) to count; received, sent: kind of message to count;
-    look_ups: outcome to count, keys that were in memory among them as "memory".
+    outcomes, received, sent, look_ups: what there is until now; of look_ups keys that were in memory
+    are "memory".
     """
 
     def __init__(self, on_time: Timed | None = None) -> None:
-        self.outcomes: Counter[tuple[str, str, str]] = Counter()
-        self.received: Counter[str] = Counter()
-        self.sent: Counter[str] = Counter()
-        self.look_ups: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[str, str, str]] = Counter()
+        self._look_ups: Counter[str] = Counter()
+        # By a datagram's first octet.
+        self._came, self._went = [0] * 256, [0] * 256
+        # What happens most, of which a plain number is counted in a tenth of the time.
+        self._greetings = self._log_ins = self._replaced = self._remembered = 0
         self._on_time = on_time
         self._arrived = time.perf_counter()
         # (message, what tells requests apart) -> when it came
         self._open: OrderedDict[tuple[str, Any], float] = OrderedDict()
-        self._ext_of: OrderedDict[Address, str] = OrderedDict()  # of the last GRQ from there
+        self._ext_of = Generations(MAX_OPEN)  # (host, port) -> EXT of the last GRQ from there
         self._failing: OrderedDict[str, _Failing] = OrderedDict()
         self._latest = {kind: deque[float](maxlen=KEPT) for kind in (GRQ, RRQ, "key")}
         self._told: dict[str, Callable[..., None]] = {
@@ -89,11 +92,11 @@ class Observed:
     def came(self, data: bytes) -> None:
         """Count a datagram, before the registrar has it."""
         self._arrived = time.perf_counter()
-        self.received[_kind(data)] += 1
+        self._came[data[0] if data else _NOTHING] += 1
 
     def went(self, data: bytes) -> None:
         """Count a datagram that goes out."""
-        self.sent[_kind(data)] += 1
+        self._went[data[0] if data else _NOTHING] += 1
 
     def event(self, event: tuple[Any, ...]) -> None:
         """Count an event of `ras.registrar`, or of events.py."""
@@ -106,16 +109,38 @@ class Observed:
         if seconds is not None:
             self._time("key", seconds)
         if isinstance(outcome, Found):
-            self.look_ups["memory" if seconds is None else "found"] += 1
+            self._look_ups["memory" if seconds is None else "found"] += 1
         else:
             # Codes of the key server's own, which is trusted to have few.
-            self.look_ups[outcome.code if isinstance(outcome, Refused) else "unavailable"] += 1
+            self._look_ups[outcome.code if isinstance(outcome, Refused) else "unavailable"] += 1
 
     def from_memory(self) -> None:
         """Count a look-up that was answered from memory: `key` with a key that was found."""
-        self.look_ups["memory"] += 1
+        self._remembered += 1
 
     # -- what it comes to
+
+    @property
+    def outcomes(self) -> Counter[tuple[str, str, str]]:
+        """How often each (message, outcome, reason) was."""
+        found = self._outcomes.copy()
+        found.update({_CONFIRMED: self._greetings, _REGISTERED: self._log_ins, _REPLACED: self._replaced})
+        return +found
+
+    @property
+    def received(self) -> Counter[str]:
+        """How many datagrams of each kind came."""
+        return _by_kind(self._came)
+
+    @property
+    def sent(self) -> Counter[str]:
+        """How many datagrams of each kind went out."""
+        return _by_kind(self._went)
+
+    @property
+    def look_ups(self) -> Counter[str]:
+        """How many look-ups had each outcome."""
+        return +(self._look_ups + Counter(memory=self._remembered))
 
     def failing(self, most: int | None = SHOWN) -> list[dict[str, Any]]:
         """Return the extensions that failed last and have not registered since, latest first."""
@@ -139,7 +164,7 @@ class Observed:
 
     def _request(self, source: Address, ext: str) -> None:
         self._begin((GRQ, (source, ext)))
-        _put(self._ext_of, source, ext, MAX_OPEN)
+        self._ext_of.put(source, ext)
 
     def _lookup(
         self, _ticket: int, ext: str, g: bytes, _suite: str, kind: str, _cvm: bytes, *_more: object
@@ -148,59 +173,59 @@ class Observed:
             self._begin((RRQ, (ext, g)))
 
     def _confirmed(self, source: Address, ext: str) -> None:
-        self.outcomes[GRQ, "confirmed", ""] += 1
+        self._outcomes[GRQ, "confirmed", ""] += 1
         self._end((GRQ, (source, ext)))
 
     def _refused(self, source: Address, ext: str, code: int) -> None:
         kind = GRQ if self._open.pop((GRQ, (source, ext)), None) is not None else RRQ
         name = reasons.of_code(code)
-        self.outcomes[kind, "refused", name] += 1
+        self._outcomes[kind, "refused", name] += 1
         self._failed(ext, kind, name, source)
 
     def _registered(self, held: Any, _old: Any) -> None:
-        self.outcomes[RRQ, "registered", ""] += 1
+        self._outcomes[RRQ, "registered", ""] += 1
         self._end((RRQ, (held.ext, held.g)))
         self._failing.pop(held.ext, None)
 
     def _refreshed(self, _held: Any) -> None:
-        self.outcomes[RRQ, "kept-alive", ""] += 1
+        self._outcomes[RRQ, "kept-alive", ""] += 1
 
     def _ended(self, _held: Any, reason: str) -> None:
         # Reasons are UnregRequestReasons and the registrar's own words.
-        self.outcomes[URQ, "ended", reason.replace(" ", "-")] += 1
+        self._outcomes[URQ, "ended", reason.replace(" ", "-")] += 1
 
     def _dropped(self, source: Address, reason: str) -> None:
         name, kind = reasons.of_text(reason), reasons.kind_of_text(reason)
-        self.outcomes[kind or NO_KIND, "dropped", name] += 1
+        self._outcomes[kind or NO_KIND, "dropped", name] += 1
         ext = self._ext_of.get(source)
         if ext is not None and kind in ("", GRQ, RRQ, URQ, UCF):
             self._failed(ext, kind or NO_KIND, name, source)
 
     def _ignored(self, _host: str, _milliseconds: int) -> None:
-        self.outcomes[NO_KIND, "ignored", "noise"] += 1
+        self._outcomes[NO_KIND, "ignored", "noise"] += 1
 
     def _plain(self, kind: str, outcome: str, *_more: object) -> None:
         """Count what became of a plain endpoint's message, apart from phones'."""
-        self.outcomes[kind, outcome, ""] += 1
+        self._outcomes[kind, outcome, ""] += 1
 
     def _plain_refused(self, _source: Address, _ext: str | None, reason: str) -> None:
         # One of few RegistrationRejectReasons.
-        self.outcomes[RRQ, "plain-refused", reason] += 1
+        self._outcomes[RRQ, "plain-refused", reason] += 1
 
     def _plain_ended(self, _endpoint: object, reason: str) -> None:
-        self.outcomes[URQ, "plain-ended", reason.replace(" ", "-")] += 1
+        self._outcomes[URQ, "plain-ended", reason.replace(" ", "-")] += 1
 
     def _greeted(self, source: Address, ext: str, *_more: object) -> None:
-        self.outcomes[_CONFIRMED] += 1
+        self._greetings += 1
         if self._open:
             self._open.pop((GRQ, (source, ext)), None)
-        _put(self._ext_of, source, ext, MAX_OPEN)
+        self._ext_of.put(source, ext)
         self._time(GRQ, time.perf_counter() - self._arrived)
 
     def _logged_in(self, held: Any, old: Any) -> None:
         if old is not None:
-            self.outcomes[_REPLACED] += 1
-        self.outcomes[_REGISTERED] += 1
+            self._replaced += 1
+        self._log_ins += 1
         if self._open:
             self._open.pop((RRQ, (held.ext, held.g)), None)
         if self._failing:
@@ -259,11 +284,6 @@ def _put(table: OrderedDict[Any, Any], key: object, value: object, most: int) ->
         table.popitem(last=False)
 
 
-def _kind(data: bytes) -> str:
-    """Return the kind of a datagram by its first octet: the number of RasMessage's alternative."""
-    return _BY_OCTET[data[0]] if data else NO_KIND
-
-
 def _of_octet(octet: int) -> str:
     number = octet >> 2  # an extension bit, 5 bits of number, 2 that follow
     if number < len(KINDS):
@@ -271,4 +291,13 @@ def _of_octet(octet: int) -> str:
     return "XRS" if number == _XRS else NO_KIND
 
 
-_BY_OCTET = tuple(map(_of_octet, range(256)))
+def _by_kind(counts: list[int]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for octet, count in enumerate(counts):
+        if count:
+            found[_of_octet(octet)] += count
+    return found
+
+
+# What a datagram without an octet is counted as: of no kind.
+_NOTHING = 0xFF
