@@ -6,6 +6,13 @@ _BLOCK = 64  # octets: the block of SHA-1 and of SHA-256 alike (RFC 2104 section
 _HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 try:
+    # For each `hmac.digest` OpenSSL 3 looks for its implementation anew, which takes longer than the
+    # hashing; an HMAC object of the same OpenSSL comes without, but the wrapper around it in `hmac`
+    # costs as much.
+    from _hashlib import hmac_new as _new
+except ImportError:
+    _new = None  # type: ignore[assignment]
+try:
     from hmac import digest as _native
 except ImportError:
     _native = None  # type: ignore[assignment]
@@ -24,6 +31,8 @@ def hmac_digest(name: str, key: "bytes | bytearray", *parts: "bytes | bytearray 
 
     The parts are not joined first, so that a phone need not copy a message to sign it.
     """
+    if _new is not None:
+        return _new(key, parts[0] if len(parts) == 1 else b"".join(parts), name).digest()
     if _native is not None:
         return _native(key, parts[0] if len(parts) == 1 else b"".join(parts), name)
     if len(key) > _BLOCK:

@@ -28,7 +28,6 @@ GATEKEEPER = (
     "generations",
     "key_cache",
     "latencies",
-    "macs",
     "news",
     "observed",
     "phone_records",

@@ -11,11 +11,11 @@ from typing import Any
 
 from ras import answers, build, codec, profile
 from ras.keys import Suite
+from ras.mac import hmac_digest
 from ras.message import GCF, RCF, UCF, Message, encode_message
 
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.digests import of_request
-from ringkey.gatekeeper.macs import hmac_of
 from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape, Shaped, Shapes
 
@@ -94,7 +94,7 @@ class HostCodec(codec.Codec):
         begin, length = icv
         octets, end = message.octets, begin + length
         blank = octets[:begin] + bytes(length) + octets[end:]
-        return compare_digest(hmac_of(key, blank, suite.name)[:length], octets[begin:end])
+        return compare_digest(hmac_digest(suite.name, key, blank)[:length], octets[begin:end])
 
     def gatekeeper_confirm(  # noqa: PLR0917 - as many as the message has fields
         self,
@@ -212,7 +212,7 @@ class Template:
             pieces[at] = elements[name]
         octets = b"".join(pieces)
         begin, end = self._icv
-        return octets[:begin] + hmac_of(key, octets, self._hash)[: end - begin] + octets[end:]
+        return octets[:begin] + hmac_digest(self._hash, key, octets)[: end - begin] + octets[end:]
 
 
 def _template(kind: str, make: Make, text: int, elements: Elements, suite: Suite) -> Template | None:

@@ -18,13 +18,13 @@ from ras.generator import SERVER_ID, fits
 from ras.held import IDENTIFIER, Held, new_sid, software
 from ras.keys import Suite, authentication_key, session_key
 from ras.lookups import Lookup
+from ras.mac import hmac_digest
 from ras.message import GCF, GRQ, RCF, RRQ
 from ras.policy import Settings
 from ras.registrar import RG_SPAN, Registrar
 
 from ringkey.gatekeeper.codec import HostCodec, Template
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
-from ringkey.gatekeeper.macs import hmac_of
 from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape
 
@@ -97,7 +97,7 @@ class Direct(Registrar):
         begin, length = shape.icv
         end = begin + length
         blank = data[:begin] + bytes(length) + data[end:]
-        if not compare_digest(hmac_of(ka, blank, suite.name)[:length], data[begin:end]):
+        if not compare_digest(hmac_digest(suite.name, ka, blank)[:length], data[begin:end]):
             self._go_on(data, source, now, key, found)
             return True
         if is_rrq:

@@ -115,8 +115,8 @@ def test_hmac_rfc2202_and_rfc4231():
 def test_hmac_without_the_hosts_own():
     from ras import mac
 
-    native = mac._native
-    mac._native = None
+    native, new = mac._native, mac._new
+    mac._native = mac._new = None
     try:
         for name in ("sha1", "sha256"):
             for key in (b"", b"k", b"k" * 64, b"k" * 65):
@@ -126,7 +126,28 @@ def test_hmac_without_the_hosts_own():
                 assert len(ours) == (20 if name == "sha1" else 32)
         assert derive(keys.SHA256) == VECTORS["sha256"]
     finally:
-        mac._native = native
+        mac._native, mac._new = native, new
+
+
+def test_each_hmac_of_the_hosts_is_the_same():
+    from ras import mac
+
+    native, new = mac._native, mac._new
+    if new is None:
+        return  # MicroPython has none of them
+    try:
+        for name in ("sha1", "sha256"):
+            for key in (b"", b"k", b"k" * 64, b"k" * 65):
+                mac._new = new
+                fast = mac.hmac_digest(name, key, b"a", b"b" * 300)
+                mac._new = None
+                assert (
+                    fast
+                    == mac.hmac_digest(name, key, b"a", b"b" * 300)
+                    == native(key, b"a" + b"b" * 300, name)
+                )
+    finally:
+        mac._new = new
 
 
 def test_seed_and_digits_are_refused_without_showing_them():
