@@ -297,7 +297,7 @@ class Answers(Lookups):
     """Look-ups whose key server and directory know everything."""
 
     def __init__(self, known):
-        self.memory = AtOnce(Pins(None), Observed(), lambda *_: known)
+        self.memory = AtOnce(Pins(None), Observed(), lambda *_: known, lambda *_: None)
 
 
 def test_keys_that_shall_be_replaced_are_obsolete_for_a_while(monkeypatch):

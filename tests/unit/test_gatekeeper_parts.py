@@ -94,7 +94,7 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     lookups = Lookups(directory, Keys(FOUND, FOUND), Budget())
     lookups.memory.turn = 1
     lookups.at_once("1001", G, CVM)
-    lookups.proven(G, "1001", CVM)
+    lookups.memory.proven(G, "1001", CVM)
     again = lookups.at_once("1001", G, CVM)
     assert (again.kg, again.pin, again.ka) == (KG, "4711", authentication_key(SHA256, KG, "4711"))
     assert len(asked) == 1
@@ -118,7 +118,7 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     lookups.memory.turn = 4
     assert lookups.at_once("1001", G, CVM).pin == "5555"
     lookups._keys.memory = Found(bytes(32), SHA256, CVM)
-    lookups.proven(G, "1001", CVM)
+    lookups.memory.proven(G, "1001", CVM)
     for _ in range(2):
         known = lookups.at_once("1001", G, CVM)
         assert known.kg == bytes(32)
@@ -130,7 +130,7 @@ def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(
     lookups = Lookups(directory, keys, Budget())
     lookups.memory.turn = 1
     lookups.at_once("1001", G, CVM)
-    lookups.proven(G, "1001", CVM)
+    lookups.memory.proven(G, "1001", CVM)
     keys.memory = None
     assert lookups.at_once("1001", G, CVM).kg == KG, "the same turn, nothing has changed"
     assert lookups.at_once("1001", bytes(15) + b"1", CVM) is None, "another g"
@@ -141,7 +141,7 @@ def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(
     assert lookups.at_once("1001", G, CVM).code == profile.REVOKED
     keys.memory = FOUND
     assert lookups.at_once("1001", G, CVM).kg == KG
-    lookups.proven(G, "1001", CVM)
+    lookups.memory.proven(G, "1001", CVM)
     keys.since, keys.memory = 1.0, FOUND  # from now on a key asked for at 0 is too old
     lookups.memory.turn = 2
     assert lookups.at_once("1001", G, CVM).kg == KG, "as the cache says"
@@ -154,7 +154,7 @@ def test_a_stranger_first_in_a_turn_makes_no_old_key_good(directory):
     lookups = Lookups(directory, keys, Budget())
     lookups.memory.turn = 1
     assert lookups.at_once("1001", G, CVM).kg == KG
-    lookups.proven(G, "1001", CVM)
+    lookups.memory.proven(G, "1001", CVM)
     keys.since = 1.0  # a key server is there again, say, or a minute has gone by
     lookups.memory.turn = 2
     assert lookups.at_once("1003", G, CVM).code == profile.UNKNOWN_EXTENSION

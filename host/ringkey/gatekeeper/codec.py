@@ -197,19 +197,24 @@ class Template:
         at = {span: 2 * i + 1 for i, span in enumerate(places)}
         self._number = at[number]
         self._text = None if text is None else at[text]
-        self._elements = tuple((name, at[span]) for name, span in elements.items())
+        self._names = list(elements)
+        self._places = [at[span] for span in elements.values()]
         self._icv = icv
         self._hash = name
         self.length = len(octets)
 
     def fill(self, number: int, identifier: str, elements: Elements, key: bytes) -> bytes:
         """Return the answer, signed with `key`."""
+        return self.fill_in(number, identifier, tuple([elements[name] for name in self._names]), key)
+
+    def fill_in(self, number: int, identifier: str, elements: tuple[bytes, ...], key: bytes) -> bytes:
+        """As `fill`, with the elements in the order in which they were given to `_template`."""
         pieces: list[Any] = self._pieces.copy()
         pieces[self._number] = (number - 1).to_bytes(2, "big")
         if self._text is not None:
             pieces[self._text] = identifier.encode("utf-16-be")
-        for name, at in self._elements:
-            pieces[at] = elements[name]
+        for i, at in enumerate(self._places):
+            pieces[at] = elements[i]
         octets = b"".join(pieces)
         begin, end = self._icv
         return octets[:begin] + hmac_digest(self._hash, key, octets)[: end - begin] + octets[end:]

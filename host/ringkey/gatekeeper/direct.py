@@ -28,6 +28,7 @@ from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape
 
+# The elements of each answer, in the order in which their values are given.
 _GCF = (profile.RE, profile.RG)
 _RCF = (profile.RE, profile.RG, profile.SID)
 _RENEW = (*_RCF, profile.REFRESH)
@@ -138,7 +139,7 @@ class Direct(Registrar):
             return False
         source = self._proven(GRQ, re, key, source, ext, g, own, now)
         rg = self._rg_for(source, ext, g, re, now // RG_SPAN)
-        answer = template.fill(number, "", {profile.RE: re, profile.RG: rg}, ka)
+        answer = template.fill_in(number, "", (re, rg), ka)
         self._answers.put(key, answer, now)
         self._out.append((answer, source))
         self._events.append((GREETED, source, ext, g, suite.name, cvm, phone))
@@ -165,7 +166,8 @@ class Direct(Registrar):
         most = settings.time_to_live
         life = min(life or most, most)
         place = settings.addresses(source[0])[1]
-        names = _RENEW if cvm in registrations.outdated else _RCF
+        renew = cvm in registrations.outdated
+        names = _RENEW if renew else _RCF
         template = self._template(octets, (RCF, place, life), (suite.name, 2 * IDENTIFIER, names))
         if template is None:
             return False
@@ -176,8 +178,8 @@ class Direct(Registrar):
         ks = session_key(suite, found.kg, found.pin, re, rg)
         held = Held(ext, suite, source, sid, g, rg, ka, ks, cvm)
         held.software = software(product, version)
-        elements = {profile.RE: re, profile.RG: rg, profile.SID: sid, profile.REFRESH: b"\x01"}
-        answer = template.fill(number, held.identifier, elements, ka)
+        elements: tuple[bytes, ...] = (re, rg, sid, b"\x01") if renew else (re, rg, sid)
+        answer = template.fill_in(number, held.identifier, elements, ka)
         if old is not None:
             registrations.replace_silently(old, held)
         registrations.add(held, life, now)

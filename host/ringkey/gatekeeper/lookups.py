@@ -31,7 +31,7 @@ _CODES = {
 class Lookups:
     """Answers ("lookup", …) events of `ras.registrar`; raises nothing.
 
-    memory: answers what is in memory.
+    memory: answers what is in memory, and hears what is proven.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Lookups:
     ) -> None:
         self._observed = observed or Observed()
         self._pins = Pins(directory, keys.records)
-        self.memory = AtOnce(self._pins, self._observed, self._cached)
+        self.memory = AtOnce(self._pins, self._observed, self._cached, keys.prove)
         self._keys = keys
         self._budget = budget
         self._log = log.get("ringkey.gatekeeper.lookups")
@@ -63,11 +63,6 @@ class Lookups:
             # Before `_answer`, with which the turn begins for `Pins.ready`, whatever comes of it.
             memory.oldest = self._keys.fresh_since()
         return self._answer(ext, found, memory.turn, fetched=False)
-
-    def proven(self, g: bytes, ext: str, cvm: bytes) -> None:
-        """Hear that a phone has registered with this key: it and its PIN stay before those of strangers."""
-        self._keys.prove(g, ext, cvm)
-        self._pins.proven(ext)
 
     async def ask(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup:
         """Return the answer, with the key from the key server."""

@@ -79,7 +79,7 @@ class GatekeeperService:
         self._metrics = Metrics()
         self._observed = Observed(self._metrics.time)
         self._news = News()
-        self._witnesses = Witnesses(self._record, self._observed, self._news, self._registered, self._ended)
+        self._witnesses = Witnesses(self._record, self._observed, self._news, self._ended)
         self._began = time.monotonic()
 
     async def start(self) -> None:
@@ -110,7 +110,7 @@ class GatekeeperService:
             self._state = self._witnesses.noticed = None
         if self._lookups is not None:
             self._lookups.close()
-            self._lookups = None
+            self._lookups = self._witnesses.memory = None
         if self._directory is not None:
             self._directory.close()
             self._directory = None
@@ -196,7 +196,9 @@ class GatekeeperService:
         self._put_back(self._state, self._registrar, self._directory, self._keys)
         # From here on the channels of registrations that are there again may be opened.
         self._signalling = await self._listen()
+        self._witnesses.channels = self._signalling.there
         self._lookups = Lookups(self._directory, self._keys, self._record.budget, self._observed)
+        self._witnesses.memory = self._lookups.memory
         self._ras = self._make_port(self._registrar, self._lookups)
         await self._keys.start()
         await waiting.happens(self._keys.tried, FIRST_STATUS)
@@ -327,10 +329,6 @@ class GatekeeperService:
     def _key_changed(self, key: Key, found: Found | None) -> None:
         if self._state is not None:
             self._state.keep_key(key, found)
-
-    def _registered(self, held: Held) -> None:
-        if self._lookups is not None:
-            self._lookups.proven(held.g, held.ext, held.cvm)
 
     def _ended(self, held: Held, reason: str) -> None:
         if self._signalling is not None:

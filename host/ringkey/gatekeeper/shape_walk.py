@@ -255,7 +255,8 @@ class _Walk:
                 reader.bits(4)
                 reader.structure[at >> 3] &= 0x0F
                 end += 1
-            return self._variable(f"d[{begin}:{end}].hex()[:{n}].translate(_TEXT)", "'?' not in {}")
+            digits = f"[:{n}]" if n % 2 else ""
+            return self._variable(f"d[{begin}:{end}].hex(){digits}.translate(_TEXT)", "'?' not in {}")
         return None
 
     def _sequence(self, kind: tuple[Any, ...]) -> _Dict:

@@ -44,7 +44,7 @@ class Signalling:
         self._ext_of = ext_of
         self._on_channel = on_channel
         self._log = log.get("gatekeeper")
-        self._open: dict[str, _Open] = {}
+        self.there: dict[str, _Open] = {}
         self._listener = PskListener(key_of, self._opened, self._data, self._closed, on_refused=self._refused)
         self.frames = 0
 
@@ -63,16 +63,16 @@ class Signalling:
 
     def __len__(self) -> int:
         """Return how many channels are open."""
-        return len(self._open)
+        return len(self.there)
 
     def cipher(self, identity: str) -> str | None:
         """Return the cipher suite of a registration's channel, None where it has none."""
-        found = self._open.get(identity)
+        found = self.there.get(identity)
         return None if found is None else found.channel.cipher
 
     def close(self, identity: str, reason: str) -> None:
         """Close the channel of a registration that has ended; nothing happens where it has none."""
-        found = self._open.pop(identity, None)
+        found = self.there.pop(identity, None)
         if found is not None:
             self._drop(found, reason)
 
@@ -83,22 +83,22 @@ class Signalling:
             self._log.info("channel_refused", source=place(channel.peer), reason="registration has ended")
             channel.close()
             return
-        old = self._open.pop(channel.identity, None)
+        old = self.there.pop(channel.identity, None)
         if old is not None:
             self._drop(old, "the phone opened another one")
-        self._open[channel.identity] = _Open(channel, ext, tpkt.Deframer(MAX_FRAME))
+        self.there[channel.identity] = _Open(channel, ext, tpkt.Deframer(MAX_FRAME))
         self._log.info("channel_open", ext=ext, source=place(channel.peer), cipher=channel.cipher)
         self._on_channel(ext, "channel-open", str(channel.cipher))
 
     def _data(self, channel: Channel, octets: bytes) -> None:
-        found = self._open.get(channel.identity)
+        found = self.there.get(channel.identity)
         if found is None or found.channel is not channel:
             return  # it is being closed
         try:
             for payload in found.deframer.receive(octets):
                 self._frame(found, payload)
         except RemoteProtocolError as error:
-            self._open.pop(channel.identity, None)
+            self.there.pop(channel.identity, None)
             self._drop(found, str(error))
 
     def _frame(self, found: _Open, payload: bytes) -> None:
@@ -116,9 +116,9 @@ class Signalling:
         found.channel.close()
 
     def _closed(self, channel: Channel, reason: str | None) -> None:
-        found = self._open.get(channel.identity)
+        found = self.there.get(channel.identity)
         if found is not None and found.channel is channel:
-            del self._open[channel.identity]
+            del self.there[channel.identity]
             reason = reason or "closed by the phone"
             self._log.info("channel_dropped", ext=found.ext, frames=found.frames, reason=reason)
             self._on_channel(found.ext, "channel-closed", reason)

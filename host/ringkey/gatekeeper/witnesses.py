@@ -5,6 +5,7 @@ from typing import Any
 
 from ras.held import Held
 
+from ringkey.gatekeeper.at_once import AtOnce
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN, REPLACED
 from ringkey.gatekeeper.news import News
 from ringkey.gatekeeper.observed import Observed
@@ -16,9 +17,9 @@ _CONFIRMED = ("confirmed",)
 
 
 class Witnesses:
-    """check_values: the CVm in force here, for the log; noticed: of what is kept, None for nothing.
-
-    registered, ended: told of each registration that begins, and of each that ends, with the reason.
+    """check_values: the CVm in force here, for the log; noticed: what keeps registrations, memory: what keeps
+    keys, None for nothing; channels: those that are open, by SID; close: is to close the one of a
+    registration that has ended, and is told why.
     """
 
     def __init__(
@@ -26,16 +27,16 @@ class Witnesses:
         record: Record,
         observed: Observed,
         news: News,
-        registered: Callable[[Held], None],
-        ended: Callable[[Held, str], None],
+        close: Callable[[Held, str], None],
     ) -> None:
         self.check_values: tuple[bytes, ...] = ()
         self.noticed: Noticed | None = None
+        self.memory: AtOnce | None = None
+        self.channels: dict[str, Any] = {}
         self._record = record
         self._observed = observed
         self._news = news
-        self._registered = registered
-        self._ended = ended
+        self._close = close
 
     def tell(self, event: tuple[Any, ...]) -> None:
         """Tell of an event of `ras.registrar`, or of events.py."""
@@ -50,8 +51,8 @@ class Witnesses:
             _, held, old = event
             if noticed is not None:
                 noticed.event(("registered", held, old))  # in whose place: there is one for an extension
-            if old is not None:
-                self._ended(old, REPLACED)
+            if old is not None and self.channels:
+                self._close(old, REPLACED)
             self._registered(held)
         else:
             if noticed is not None:
@@ -59,4 +60,8 @@ class Witnesses:
             if name == "registered":
                 self._registered(event[1])
             elif name == "ended":
-                self._ended(event[1], event[2])
+                self._close(event[1], event[2])
+
+    def _registered(self, held: Held) -> None:
+        if self.memory is not None:
+            self.memory.proven(held.g, held.ext, held.cvm)
