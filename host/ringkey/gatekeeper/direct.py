@@ -11,7 +11,7 @@ It tells one event for all that happened, in place of three or four (events.py).
 
 from collections.abc import Callable
 from hmac import compare_digest
-from typing import Any
+from typing import Any, Final
 
 from ras import profile
 from ras.generator import SERVER_ID, fits
@@ -29,9 +29,9 @@ from ringkey.gatekeeper.shape_walk import LogIn
 from ringkey.gatekeeper.shapes import Shape
 
 # The elements of each answer, in the order in which their values are given.
-_GCF = (profile.RE, profile.RG)
-_RCF = (profile.RE, profile.RG, profile.SID)
-_RENEW = (*_RCF, profile.REFRESH)
+_GCF: Final = (profile.RE, profile.RG)
+_RCF: Final = (profile.RE, profile.RG, profile.SID)
+_RENEW: Final = (*_RCF, profile.REFRESH)
 
 
 class Direct(Registrar):

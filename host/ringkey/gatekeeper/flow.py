@@ -6,7 +6,7 @@ coroutine, so that it can be compiled.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ras.errors import LocalProtocolError
 from ras.registrar import Registrar
@@ -22,7 +22,7 @@ from ringkey.gatekeeper.state.waiting import Outbox
 Event = tuple[Any, ...]
 
 # Events after which the kernel is to know where a phone is.
-_PROVEN = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refreshed"})
+_PROVEN: Final = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refreshed"})
 
 
 class Flow:

@@ -69,8 +69,8 @@ class Times(Collector):
         names = ["message"] if any(self._labels.values()) else []
         family = HistogramMetricFamily(self._name, self._text, labels=names)
         for kind, labels in self._labels.items():
-            buckets = list(zip(_BOUNDS, map(float, accumulate(self._latencies.counts[kind])), strict=True))
-            family.add_metric(labels, buckets, self._latencies.sums[kind])
+            buckets = list(zip(_BOUNDS, map(float, accumulate(self._latencies.counts(kind))), strict=True))
+            family.add_metric(labels, buckets, self._latencies.sum(kind))
             created = dict(zip(names, labels, strict=True))
             family.add_sample(f"{self._name}_created", created, self._created)
         yield family

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from ras.message import GRQ
 
@@ -151,11 +151,11 @@ class News:
 
 
 # What others hear of at once.  The steps in between are read by who looks at that phone.
-_CHANGE = frozenset(
+_CHANGE: Final = frozenset(
     {"refused", "registered", LOGGED_IN, "ended", "dropped", "channel-open", "channel-closed"}
 )
 # What only becomes of who has registered.
-_KNOWN = frozenset({"registered", "ended", LOGGED_IN})
+_KNOWN: Final = frozenset({"registered", "ended", LOGGED_IN})
 _TOLD: dict[str, Callable[..., None]] = {
     name: getattr(News, f"_{name}")
     for name in ("request", "lookup", "confirmed", "refused", "registered", "ended", "dropped")

@@ -16,18 +16,19 @@ each registration holds; nothing of it is written from here.
 
 import math
 from collections.abc import Iterator
+from typing import Final
 
 from ras.keys import NONCE, SUITES, authentication_key
 from ras.lookups import Lookup
 
 from ringkey.gatekeeper.answers import Found
 
-_STAMP = 8
-_TIME = 6
-_NO_PIN = bytes(_STAMP)
-_AT_CVM = _STAMP + NONCE
-_OCTETS = tuple(bytes((n,)) for n in range(256))
-_OF_ARC = {suite.arc: suite for suite in SUITES.values()}
+_STAMP: Final = 8
+_TIME: Final = 6
+_NO_PIN: Final = bytes(_STAMP)
+_AT_CVM: Final = _STAMP + NONCE
+_OCTETS: Final = tuple(bytes((n,)) for n in range(256))
+_OF_ARC: Final = {suite.arc: suite for suite in SUITES.values()}
 
 
 class PhoneRecords:

@@ -13,6 +13,7 @@ One entry after the other.  A log-in in order is one of them, and stands for the
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from ras.keys import SUITES
 
@@ -40,20 +41,20 @@ MAX_ENTRIES = 16
 # Octets of a line below which nobody looks for entries that are not shown any more: eight log-ins.
 UNTIDY = 256
 # Octets of a text; those there are, are the gatekeeper's own, and shorter.
-_LONGEST = 255
+_LONGEST: Final = 255
 
 Entry = tuple[float, str, str, str]
 """(seconds since 1970, what, and up to two things more that there are to say, "" for none)."""
 
-_TIME = 6
-_HEAD = _TIME + 2
-_OCTETS = tuple(bytes((n,)) for n in range(256))
-_CODES = {what: _OCTETS[n] for n, what in enumerate(WHATS)}
-_GREETED = WHATS.index(GREETED)
+_TIME: Final = 6
+_HEAD: Final = _TIME + 2
+_OCTETS: Final = tuple(bytes((n,)) for n in range(256))
+_CODES: Final = {what: _OCTETS[n] for n, what in enumerate(WHATS)}
+_GREETED: Final = WHATS.index(GREETED)
 # How many that are read an entry of each kind stands for, at the least.
-_SHOWN = tuple({GREETED: 3, BOTH: 4, AGAIN: 5}.get(what, 1) for what in WHATS)
-_ARCS = {name: str(suite.arc) for name, suite in SUITES.items()}
-_NAMES = {arc: name for name, arc in _ARCS.items()}
+_SHOWN: Final = tuple({GREETED: 3, BOTH: 4, AGAIN: 5}.get(what, 1) for what in WHATS)
+_ARCS: Final = {name: str(suite.arc) for name, suite in SUITES.items()}
+_NAMES: Final = {arc: name for name, arc in _ARCS.items()}
 
 
 def add(line: bytes, at: float, what: str, detail: str, more: str) -> bytes:

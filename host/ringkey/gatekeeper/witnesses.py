@@ -1,7 +1,7 @@
 """Who is told of everything that happens: log, counts, time lines, state, channels, keys."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ras.held import Held
 
@@ -13,7 +13,7 @@ from ringkey.gatekeeper.record import Record
 from ringkey.gatekeeper.state.noticed import Noticed
 
 # All that the state wants to know of a GCF.
-_CONFIRMED = ("confirmed",)
+_CONFIRMED: Final = ("confirmed",)
 
 
 class Witnesses:

@@ -18,17 +18,18 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 from ras.message import GRQ, RRQ
 
 from ringkey.gatekeeper.state.ticks import Moment
 
 Nonces = list[tuple[str, bytes]]
-_VERSION = 1
-_KINDS = (GRQ, RRQ)
-_HEAD = struct.Struct(">BBqqqB")
-_COUNT = struct.Struct(">I")
-_LENGTH = struct.Struct(">H")
+_VERSION: Final = 1
+_KINDS: Final = (GRQ, RRQ)
+_HEAD: Final = struct.Struct(">BBqqqB")
+_COUNT: Final = struct.Struct(">I")
+_LENGTH: Final = struct.Struct(">H")
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ringkey.gatekeeper.state.collector import Collector
     from ringkey.gatekeeper.state.waiting import Waiting
 
-_CHANGES = frozenset({"registered", "refreshed", "ended"})
+_CHANGES: Final = frozenset({"registered", "refreshed", "ended"})
 
 
 class Noticed:
