@@ -16,9 +16,10 @@ class AtOnce:
     """otherwise: asked for what the records of phones do not have; None from it is for the key server;
     prove: told of g, EXT and CVm of a key that is proven.
 
-    turn: a number that is the same while what was read from the socket together is worked through, and
-    None at all other times; oldest: when a key was asked for at the earliest that is still good, in
-    this turn (s, monotonic); judge: has the last word on each answer that is found, where there is one.
+    turn: a number that is the same while what was read from the socket together is worked through (and for
+    some ms longer in a crowd, see flow.py), and None at all other times; oldest: when a key was asked for at
+    the earliest that is still good, in this turn (s, monotonic); judge: has the last word on each answer
+    that is found, where there is one.
     """
 
     def __init__(self, pins: Pins, observed: Observed, otherwise: Otherwise, prove: Prove) -> None:

@@ -23,6 +23,11 @@ Event = tuple[Any, ...]
 
 # Events after which the kernel is to know where a phone is.
 _PROVEN: Final = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refreshed"})
+# Datagrams of a turn from which on there is a crowd, and ms for which then several turns count as one:
+# whether somebody has changed the directory is asked once for each, which takes as long as a third of a
+# registration.  Where there is none each turn is one of its own, so what was changed holds at once.
+CROWD: Final = 8
+AS_ONE: Final = 10
 
 
 class Flow:
@@ -56,6 +61,8 @@ class Flow:
         self._log: Any = log.get("ringkey.gatekeeper.ras")
         self._turns = 0
         self._now = 0  # of the turn
+        self._begun = 0  # when the turn did that this one counts as
+        self._count = 0  # of the turn's datagrams
         self.sendto: Any = None
         self.phone_at: Any = None
         self.received = 0
@@ -66,8 +73,13 @@ class Flow:
         self._observed.came(data)
         if self._memory.turn is None:
             # One time for all that is read together.
-            self._memory.turn = self._turns
             self._now = now()
+            if self._count < CROWD or self._now >= self._begun + AS_ONE:
+                self._turns += 1
+                self._begun = self._now
+            self._memory.turn = self._turns
+            self._count = 0
+        self._count += 1
         try:
             self._registrar.receive_datagram(data, source, self._now)
         except LocalProtocolError as error:
@@ -77,7 +89,6 @@ class Flow:
 
     def turn_over(self) -> None:
         """What was there to be read together is done."""
-        self._turns += 1
         self._memory.turn = None
 
     def work(self) -> None:

@@ -119,7 +119,9 @@ class News:
         self._add(ext, GREETED, place(source), suite)
 
     def _logged_in(self, held: Any, old: Any) -> None:
-        self._add(held.ext, LOGGED_IN, place(held.source), "" if old is None else place(old.source))
+        here = place(held.source)
+        there = "" if old is None else here if old.source == held.source else place(old.source)
+        self._add(held.ext, LOGGED_IN, here, there)
 
     def _ended(self, held: Any, reason: str) -> None:
         self._add(held.ext, "ended", reason)

@@ -1,8 +1,9 @@
 """PINs in memory, until somebody has changed the directory.
 
 A log-in asks for its PIN twice.  Reading and unsealing it takes 0.1 ms, asking SQLite whether any
-process has changed the file since (PRAGMA data_version) 3 µs; datagrams that were read in one turn
-ask once, and the answer to a look-up is then one entry of one table: the record of the phone
+process has changed the file since (PRAGMA data_version) 3 µs, and more where a thread takes the
+interpreter meanwhile.  Datagrams that were read in one turn ask once, in a crowd those of 10 ms
+(flow.py), and the answer to a look-up is then one entry of one table: the record of the phone
 (phone_records.py), which has its key, PIN and Ka.  PINs of extensions without one are here.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 
 class Waiting:
-    """What waits for one batch: calls to make once it is written, or after `hold` seconds."""
+    """What waits for one batch: datagrams to send once it is written, or after `hold` seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, hold: float) -> None:
-        self._calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._held: list[tuple[Outbox, tuple[bytes, Address]]] = []
         self._timer = loop.call_later(hold, self.release)
         self.over = False
 
-    def add(self, call: Callable[..., None], *args: Any) -> None:
-        """Make a call then; now, where the wait is over."""
+    def add(self, outbox: Outbox, one: tuple[bytes, Address]) -> None:
+        """Have a datagram sent then; now, where the wait is over."""
         if self.over:
-            call(*args)
+            outbox.release(one)
         else:
-            self._calls.append((call, args))
+            self._held.append((outbox, one))
 
     def release(self) -> None:
-        """Make the calls; once, however often it is asked for."""
+        """Have all of them sent; once, however often it is asked for."""
         self._timer.cancel()
         self.over = True
-        calls, self._calls = self._calls, []
-        for call, args in calls:
-            call(*args)
+        held, self._held = self._held, []
+        for outbox, one in held:
+            outbox.release(one)
 
 
 class Outbox:
@@ -54,8 +54,9 @@ class Outbox:
                 self._send(*one)
             else:
                 self._held[one] = wait
-                wait.add(self._release, one)
+                wait.add(self, one)
 
-    def _release(self, one: tuple[bytes, Address]) -> None:
+    def release(self, one: tuple[bytes, Address]) -> None:
+        """Send one that has waited."""
         self._held.pop(one, None)
         self._send(*one)
