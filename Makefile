@@ -104,7 +104,7 @@ compiled: $(VENV)/.compiled ## Compile the gatekeeper's busiest modules for this
 	@PYTHONPATH=tools $(BIN)/python -m compiled
 
 COMPILED_TESTS := $(wildcard tests/unit/core/test_*.py tests/unit/test_gatekeeper_*.py tests/unit/test_workers_*.py) \
-	$(addprefix tests/unit/test_,compiled.py direct.py flow.py directory.py lookup_queue.py registrar_codecs.py shapes.py) \
+	$(addprefix tests/unit/test_,compiled.py direct.py directory.py lookup_queue.py registrar_codecs.py shapes.py) \
 	$(wildcard tests/integration/test_gatekeeper*.py) tests/integration/test_killed_gatekeeper.py
 
 .PHONY: test-compiled
