@@ -305,13 +305,13 @@ def test_keys_that_shall_be_replaced_are_obsolete_for_a_while(monkeypatch):
     monkeypatch.setattr(renewals.time, "monotonic", lambda: now[0])
     known = Lookup(kg=b"kg", pin="1")
     answers = Answers(known)
-    assert answers.at_once("1001", b"g1") is known
+    assert answers.memory.look("1001", b"g1") is known
     answers.renew(b"g1")
-    found = answers.at_once("1001", b"g1")
+    found = answers.memory.look("1001", b"g1")
     assert (found.code, found.kg, found.pin) == (profile.OBSOLETE, b"kg", "1")  # so the GRJ can be signed
-    assert answers.at_once("1001", b"g2") is known
+    assert answers.memory.look("1001", b"g2") is known
     now[0] = RENEW + 1
-    assert answers.at_once("1001", b"g1") is known  # it got no others: better these than none
+    assert answers.memory.look("1001", b"g1") is known  # it got no others: better these than none
     for i in range(2 * renewals.MAX_RENEWALS):
         answers.renew(i.to_bytes(16, "big"))
     assert len(answers._until) == renewals.MAX_RENEWALS
@@ -321,7 +321,7 @@ def test_who_is_refused_anyway_is_told_why():
     refused = Lookup(profile.REVOKED)
     answers = Answers(refused)
     answers.renew(b"g1")
-    assert answers.at_once("1001", b"g1") is refused
+    assert answers.memory.look("1001", b"g1") is refused
 
 
 @pytest.mark.parametrize(

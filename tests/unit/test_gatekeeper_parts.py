@@ -82,8 +82,8 @@ def test_what_directory_and_key_server_say_together(directory, ext, outcome, wan
 
 
 def test_a_key_in_memory_is_answered_at_once(directory):
-    assert Lookups(directory, Keys(FOUND), Budget()).at_once("1001", bytes(16)) is None
-    answer = Lookups(directory, Keys(FOUND, FOUND), Budget()).at_once("1001", bytes(16))
+    assert Lookups(directory, Keys(FOUND), Budget()).memory.look("1001", bytes(16)) is None
+    answer = Lookups(directory, Keys(FOUND, FOUND), Budget()).memory.look("1001", bytes(16))
     assert (answer.kg, answer.pin) == (KG, "4711")
 
 
@@ -93,16 +93,16 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     directory.version = lambda: asked.append(1) or version()
     lookups = Lookups(directory, Keys(FOUND, FOUND), Budget())
     lookups.memory.turn = 1
-    lookups.at_once("1001", G, CVM)
+    lookups.memory.look("1001", G, CVM)
     lookups.memory.proven(G, "1001", CVM)
-    again = lookups.at_once("1001", G, CVM)
+    again = lookups.memory.look("1001", G, CVM)
     assert (again.kg, again.pin, again.ka) == (KG, "4711", authentication_key(SHA256, KG, "4711"))
     assert len(asked) == 1
     with Directory.open(tmp_path / "directory.db", tmp_path / "pin.key") as another:
         another.set_pin("1001", "5555")
     lookups.memory.turn = 2
     for _ in range(2):
-        again = lookups.at_once("1001", G, CVM)
+        again = lookups.memory.look("1001", G, CVM)
         assert (again.pin, again.ka) in {("5555", None), ("5555", authentication_key(SHA256, KG, "5555"))}
     assert again.ka is not None
     assert len(asked) == 2
@@ -111,16 +111,16 @@ def test_the_directory_is_asked_once_a_turn_and_a_change_holds_from_the_next_one
     assert asyncio.run(lookups.ask("1001", bytes(16))).code == profile.UNKNOWN_EXTENSION, "not of a turn"
     lookups.memory.turn = None
     for _ in range(2):
-        assert lookups.at_once("1001", bytes(16)).code == profile.UNKNOWN_EXTENSION
+        assert lookups.memory.look("1001", bytes(16)).code == profile.UNKNOWN_EXTENSION
     lookups.memory.turn = 3
-    assert lookups.at_once("1001", G, CVM).code == profile.UNKNOWN_EXTENSION
+    assert lookups.memory.look("1001", G, CVM).code == profile.UNKNOWN_EXTENSION
     directory.enable("1001")
     lookups.memory.turn = 4
-    assert lookups.at_once("1001", G, CVM).pin == "5555"
+    assert lookups.memory.look("1001", G, CVM).pin == "5555"
     lookups._keys.memory = Found(bytes(32), SHA256, CVM)
     lookups.memory.proven(G, "1001", CVM)
     for _ in range(2):
-        known = lookups.at_once("1001", G, CVM)
+        known = lookups.memory.look("1001", G, CVM)
         assert known.kg == bytes(32)
         assert known.ka in {None, authentication_key(SHA256, bytes(32), "5555")}, "another Kg, another Ka"
 
@@ -129,37 +129,37 @@ def test_a_key_that_was_forgotten_or_is_too_old_is_asked_for_anew_within_a_turn(
     keys = Keys(FOUND, FOUND)
     lookups = Lookups(directory, keys, Budget())
     lookups.memory.turn = 1
-    lookups.at_once("1001", G, CVM)
+    lookups.memory.look("1001", G, CVM)
     lookups.memory.proven(G, "1001", CVM)
     keys.memory = None
-    assert lookups.at_once("1001", G, CVM).kg == KG, "the same turn, nothing has changed"
-    assert lookups.at_once("1001", bytes(15) + b"1", CVM) is None, "another g"
-    assert lookups.at_once("1001", G) is None, "no check value"
-    assert lookups.at_once("1001", G, b"\1\2\4") is None, "another check value"
+    assert lookups.memory.look("1001", G, CVM).kg == KG, "the same turn, nothing has changed"
+    assert lookups.memory.look("1001", bytes(15) + b"1", CVM) is None, "another g"
+    assert lookups.memory.look("1001", G) is None, "no check value"
+    assert lookups.memory.look("1001", G, b"\1\2\4") is None, "another check value"
     keys.memory = Refused("revoked")
     keys.records.take("1001")
-    assert lookups.at_once("1001", G, CVM).code == profile.REVOKED
+    assert lookups.memory.look("1001", G, CVM).code == profile.REVOKED
     keys.memory = FOUND
-    assert lookups.at_once("1001", G, CVM).kg == KG
+    assert lookups.memory.look("1001", G, CVM).kg == KG
     lookups.memory.proven(G, "1001", CVM)
     keys.since, keys.memory = 1.0, FOUND  # from now on a key asked for at 0 is too old
     lookups.memory.turn = 2
-    assert lookups.at_once("1001", G, CVM).kg == KG, "as the cache says"
+    assert lookups.memory.look("1001", G, CVM).kg == KG, "as the cache says"
     keys.memory = None
-    assert lookups.at_once("1001", G, CVM) is None
+    assert lookups.memory.look("1001", G, CVM) is None
 
 
 def test_a_stranger_first_in_a_turn_makes_no_old_key_good(directory):
     keys = Keys(FOUND, FOUND)
     lookups = Lookups(directory, keys, Budget())
     lookups.memory.turn = 1
-    assert lookups.at_once("1001", G, CVM).kg == KG
+    assert lookups.memory.look("1001", G, CVM).kg == KG
     lookups.memory.proven(G, "1001", CVM)
     keys.since = 1.0  # a key server is there again, say, or a minute has gone by
     lookups.memory.turn = 2
-    assert lookups.at_once("1003", G, CVM).code == profile.UNKNOWN_EXTENSION
+    assert lookups.memory.look("1003", G, CVM).code == profile.UNKNOWN_EXTENSION
     keys.memory = None
-    assert lookups.at_once("1001", G, CVM) is None, "asked for at 0"
+    assert lookups.memory.look("1001", G, CVM) is None, "asked for at 0"
 
 
 def test_a_directory_that_fails_drops_the_request(directory):
@@ -171,7 +171,7 @@ def test_a_directory_that_fails_drops_the_request(directory):
 
 
 def test_no_lookup_shows_a_secret(directory):
-    answer = Lookups(directory, Keys(FOUND, FOUND), Budget()).at_once("1001", bytes(16))
+    answer = Lookups(directory, Keys(FOUND, FOUND), Budget()).memory.look("1001", bytes(16))
     assert "4711" not in repr(answer)
     assert KG.hex() not in repr(answer)
     assert repr(KG)[2:-1] not in repr(answer)

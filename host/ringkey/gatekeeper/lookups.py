@@ -48,10 +48,6 @@ class Lookups:
         """Forget every PIN."""
         self._pins.close()
 
-    def at_once(self, ext: str, g: bytes, cvm: bytes | None = None) -> Lookup | None:
-        """Return the answer where it is in memory, else None: then `ask`."""
-        return self.memory.look(ext, g, cvm)
-
     def _cached(self, ext: str, g: bytes, cvm: bytes | None) -> Lookup | None:
         """Return the answer where the key is in memory, and the PIN wherever it is; else None."""
         found = self._keys.cached(g, ext, cvm)
