@@ -107,7 +107,7 @@ class Board:
             # A fault says where, since the setting `events` is on.
             assert "Traceback" not in phone.output or '"e": "fault"' in phone.output, phone.output
             for secret in (*pins, PASSWORD, *(kg.hex() for kg in self.keyserver.kgs.values())):
-                assert secret not in phone.output
+                assert secret not in phone.output, f"{secret[:4]}…"
 
 
 def _holds(condition: Callable[[], bool]) -> Callable[[], bool]:

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 REPO = Path(__file__).resolve().parents[1]
 TIMEOUT = 60.0  # s: never waited for when all is well
 EXT = "1001"
-PIN = "83614"
+# Longer than a port, a figure of the heap or a time: found in an output, they are no accident.
+PIN = "83614279"
 # Whoever may log in, with the PIN.
-EXTENSIONS = {EXT: PIN, "20002": "5577"}
+EXTENSIONS = {EXT: PIN, "20002": "55770439"}
 SUITE = keys.SHA256
 KM = keys.master_key(SUITE, b"sixteen octets at least")
 

@@ -143,7 +143,7 @@ def test_logging_out_and_in_under_another_extension(board: Board) -> None:
     board.shows(*overlong)
     board.press("*", held=1.8)
     board.shows("Extension:")
-    board.press("20002#5577#")
+    board.press("20002#55770439#")
     board.shows("Registered", "20002")
     phone.close(cut=True)
     board.keyserver.on = False
