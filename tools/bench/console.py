@@ -32,8 +32,7 @@ from urllib.parse import urlencode
 
 from harness import sites
 
-from bench import gatekeeper as gatekeepers
-from bench import servers
+from bench import gatekeepers, servers
 from bench.load import BenchError
 
 EXTENSIONS, PHONES, STREAMS = 10_000, 5000, 50

@@ -26,7 +26,7 @@ from ras.registrar import MAX_NONCES
 from ringkey.site import runtime
 
 from bench import load, plot
-from bench.gatekeeper import gatekeeper, prepare
+from bench.gatekeepers import gatekeeper, prepare
 from bench.load import BenchError
 
 SAMPLE = 10.0  # s

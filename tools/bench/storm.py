@@ -22,7 +22,7 @@ from loadgen.keys import Keys, KeySetError
 from ringkey.site import runtime
 
 from bench import load
-from bench.gatekeeper import gatekeeper, prepare
+from bench.gatekeepers import gatekeeper, prepare
 from bench.load import BenchError
 
 

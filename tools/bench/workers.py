@@ -22,7 +22,7 @@ from loadgen import scenarios
 from loadgen.engine import REGISTER, Engine, Figures
 from ringkey.site import runtime
 
-from bench import gatekeeper, load
+from bench import gatekeepers, load
 from bench.load import BenchError
 
 _HEAD = f"{'workers':>7} {'load':>6} {'reg./s':>8} {'p99 ms':>8} {'at most/s':>10}  CPU µs a registration"
@@ -42,7 +42,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="ringkey-bench-") as scratch, ExitStack() as stack:
             keep = args.keep or Path(scratch)
             keep.mkdir(exist_ok=True)
-            site, keys = gatekeeper.prepare(stack, keep, args.size)
+            site, keys = gatekeepers.prepare(stack, keep, args.size)
             print(_HEAD)
             rows = [measure(args, site, keys, Path(scratch), workers) for workers in args.workers]
     except (BenchError, keysets.KeySetError) as error:
@@ -58,16 +58,16 @@ def measure(
 ) -> dict[str, Any]:
     """Return the figures of a gatekeeper with so many workers."""
     sites.set_values(site, "gatekeeper", workers=workers)
-    with gatekeeper.gatekeeper(site, scratch) as pid:
+    with gatekeepers.gatekeeper(site, scratch) as pid:
         engine = Engine(("127.0.0.1", runtime.ports(site / "run", "gatekeeper")["ras"]), keys[: args.size])
         try:
-            scenarios.register(engine, window=gatekeeper.WINDOW, count=args.size)
+            scenarios.register(engine, window=gatekeepers.WINDOW, count=args.size)
             processes = [pid, *_children(pid)]
             runs = []
             for _ in range(args.rounds):
                 engine.figures = Figures()
                 before = [load.cpu_seconds(one) for one in processes]
-                found = scenarios.register(engine, window=gatekeeper.WINDOW, count=args.run)
+                found = scenarios.register(engine, window=gatekeepers.WINDOW, count=args.run)
                 spent = [load.cpu_seconds(one) - was for one, was in zip(processes, before, strict=True)]
                 row = found["operations"].get(REGISTER, {})
                 if not row.get("done"):

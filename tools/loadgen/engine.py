@@ -58,7 +58,8 @@ class Endpoint:
 class Port:
     """A socket that talks to the gatekeeper, the endpoints that wait there by requestSeqNum."""
 
-    def __init__(self, host: str, gatekeeper: Address) -> None:
+    def __init__(self, host: str, gatekeeper: Address, life: int) -> None:
+        self._life = life
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self.socket.bind((host, 0))
@@ -81,7 +82,7 @@ class Port:
         shape = (keys.suite.name, len(keys.ext))
         found = self.requests.get(shape)
         if found is None:
-            found = self.requests[shape] = Requests(keys.suite, len(keys.ext), self.address)
+            found = self.requests[shape] = Requests(keys.suite, len(keys.ext), self.address, self._life)
         return found
 
 
@@ -110,7 +111,7 @@ class Figures:
 class Engine:
     """All endpoints and their sockets.  on_done(endpoint, operation, outcome) hears of every end.
 
-    loss: share of datagrams that are lost, each way; patience: False for one try only.
+    loss: share of datagrams that are lost, each way; life: s, the timeToLive that they ask for.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Engine:
         *,
         sockets: int = 256,
         loss: float = 0.0,
+        life: int = 300,
         on_done: Callable[[Endpoint, str, str], None] | None = None,
     ) -> None:
         self.loss = loss
@@ -128,7 +130,7 @@ class Engine:
         self.in_flight = 0
         self._answers = Answers()
         self._ports = [
-            Port(f"127.{64 + i // 60000}.{i // 240 % 250}.{1 + i % 240}", gatekeeper)
+            Port(f"127.{64 + i // 60000}.{i // 240 % 250}.{1 + i % 240}", gatekeeper, life)
             for i in range(max(1, min(sockets, len(keys))))
         ]
         self.endpoints = [Endpoint(one, self._ports[i % len(self._ports)]) for i, one in enumerate(keys)]
