@@ -96,6 +96,16 @@ def test_in_a_crowd_turns_of_some_ms_are_one(clock):
     assert world.turn(b"x") != second, "there was no crowd before it"
 
 
+def test_what_is_told_of_a_change_ends_the_crowds_turn(clock):
+    world = World()
+    first = world.turn(*[b"x"] * CROWD)
+    assert world.turn(*[b"x"] * CROWD) == first
+    world.flow.begin_anew()
+    second = world.turn(*[b"x"] * CROWD)
+    assert second != first
+    assert world.turn(*[b"x"] * CROWD) == second
+
+
 def test_a_bug_of_ours_is_one_datagrams(clock):
     world = World()
     world.turn(b"a", b"bug", b"b")

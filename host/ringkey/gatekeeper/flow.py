@@ -91,6 +91,10 @@ class Flow:
         """What was there to be read together is done."""
         self._memory.turn = None
 
+    def begin_anew(self) -> None:
+        """Let the next turn be one of its own, also in a crowd: the directory has changed, somebody says."""
+        self._count = 0
+
     def work(self) -> None:
         """Carry out what the registrar wants, until it wants nothing more."""
         registrar = self._registrar

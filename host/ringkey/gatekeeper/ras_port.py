@@ -124,8 +124,10 @@ class RasPort:
     def end_registration(self, ext: str, reason: str) -> bool:
         """End a registration with a URQ to the phone; tell whether there was one.
 
-        reason: an UnregRequestReason of H.225.0.
+        reason: an UnregRequestReason of H.225.0.  From here on the directory is asked anew: what was
+        changed there before must not be in force for a log-in that comes after this end.
         """
+        self._flow.begin_anew()
         there = self._registrar.end_registration(ext, reason, now())
         self._flow.work()
         self._arm()
