@@ -12,7 +12,7 @@ from directory_files import EXT, PIN, put_key, raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringkey.gatekeeper import errors, pins
-from ringkey.gatekeeper.bulk import MAX_IMPORT, MAX_LABEL, MAX_PROBLEMS, parse
+from ringkey.gatekeeper.bulk import ENOUGH, MAX_IMPORT, MAX_LABEL, MAX_PROBLEMS, parse
 from ringkey.gatekeeper.directory import Directory, Entry
 from ringkey.gatekeeper.migrations import HEAD
 
@@ -315,6 +315,9 @@ def test_an_import_of_nonsense_names_the_first_few_lines(directory):
 
 
 def test_an_import_has_an_end(directory):
+    rows, problems = parse("x\n" for _ in range(ENOUGH + 10))
+    assert (len(rows), len(problems)) == (0, ENOUGH + 1)
+    assert problems[-1] == f"line {ENOUGH + 1}: {ENOUGH} lines were wrong before it; it was not read on"
     rows, problems = parse(f"{n},1\n" for n in range(MAX_IMPORT + 10))
     assert len(rows) == MAX_IMPORT
     assert problems == [f"line {MAX_IMPORT + 1}: more than {MAX_IMPORT} extensions; split the file"]
@@ -368,3 +371,16 @@ def test_pins_in_memory_are_read_once_and_bounded(paths, monkeypatch):
         for ext in ("1", "2", "2", "1", "3", "2", "1", "9", "9"):
             found.get(ext)
         assert read == ["1", "2", "3", "1", "9", "9"]
+
+
+def test_asking_for_changes_waits_no_longer_than_everything_else(paths, monkeypatch):
+    waits, connect = [], sqlite3.connect
+
+    def noted(path, timeout, **more):
+        waits.append(timeout)
+        return connect(path, timeout=timeout, **more)
+
+    monkeypatch.setattr("ringkey.gatekeeper.directory.sqlite3.connect", noted)
+    with Directory.open(*paths, 0.25) as directory:
+        directory.version()
+    assert waits[-1] == 0.25

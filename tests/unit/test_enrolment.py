@@ -207,6 +207,9 @@ def test_what_is_wrong_with_a_list_is_named_by_line():
     found, problems = lists.parse(["1a,\n", "100,x y\n", ",\n", "\n", "1,2,3\n", "100\n", '"\n'])
     assert len(found) == 1
     assert [p.split(":")[0] for p in problems] == ["line 1", "line 2", "line 5", "line 7"]
+    _, problems = lists.parse("x y\n" for _ in range(lists.ENOUGH + 10))
+    assert len(problems) == lists.ENOUGH + 1
+    assert "was not read on" in problems[-1]
     both = listed("1,\n2,\n") | listed("3,\n")
     assert (both - listed("1,\n2,\n")).text() == "ext,serial\n3,\n"
 

@@ -11,6 +11,8 @@ from ras.keys import ext_digits, pin_digits
 MAX_IMPORT = 100_000
 # Wrong lines named in one refusal: more would only scroll the first ones away.
 MAX_PROBLEMS = 20
+# And after which a file is not read on: it is no list of extensions, and each has a text.
+ENOUGH = 1000
 # Characters: a name and a room; more would not fit a line of `ringkey extension list`.
 MAX_LABEL = 80
 
@@ -130,6 +132,9 @@ def parse(lines: Iterable[str], *, without_pins: bool = False) -> tuple[list[Row
         number = reader.line_num
         if not any(cells) or (number == 1 and _is_heading(cells)):
             continue
+        if len(problems) >= ENOUGH:
+            problems.append(f"line {number}: {ENOUGH} lines were wrong before it; it was not read on")
+            break
         if len(rows) >= MAX_IMPORT:
             problems.append(f"line {number}: more than {MAX_IMPORT} extensions; split the file")
             break

@@ -96,8 +96,9 @@ class Directory:
     database cannot be read or written; then nothing was changed.
     """
 
-    def __init__(self, engine: sa.Engine, path: Path, sealer: Sealer) -> None:
+    def __init__(self, engine: sa.Engine, path: Path, sealer: Sealer, patience: float = PATIENCE) -> None:
         self._engine = engine
+        self._patience = patience
         self._path = path
         self._sealer = sealer
         self._watch: sqlite3.Connection | None = None
@@ -112,7 +113,7 @@ class Directory:
         """
         sealer = Sealer(load_pin_key(key_path, path))
         engine = open_engine(KIND, path, patience)
-        directory = cls(engine, path, sealer)
+        directory = cls(engine, path, sealer, patience)
         try:
             directory._check_key(key_path)
         except BaseException:
@@ -143,7 +144,7 @@ class Directory:
         # A connection of its own: to one that writes, its own commits are no change.
         with translated(KIND, self._path):
             if self._watch is None:
-                self._watch = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None)
+                self._watch = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None)
             return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
     def get(self, ext: str) -> Extension | None:

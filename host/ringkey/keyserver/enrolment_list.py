@@ -20,6 +20,8 @@ MAX_LIST = 100_000
 _MAX_FILE = MAX_LIST * 100
 # Wrong lines named in one refusal: more would only scroll the first ones away.
 MAX_PROBLEMS = 20
+# And after which a list is not read on: each has a text.
+ENOUGH = 1000
 
 Entry = tuple[str | None, str | None]
 """(EXT, serial number), one of them at least."""
@@ -68,6 +70,10 @@ def parse(lines: Iterable[str]) -> tuple[Listed, list[str]]:
             first = reader.line_num == 1 and [c.lower() for c in row] in (["ext", "serial"], ["ext"])
             if first or not any(row):
                 continue
+            if len(problems) >= ENOUGH:
+                line = reader.line_num
+                problems.append(f"line {line}: {ENOUGH} lines were wrong before it; it was not read on")
+                break
             if len(entries) >= MAX_LIST:
                 problems.append(f"line {reader.line_num}: more than {MAX_LIST} entries")
                 break
