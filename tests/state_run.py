@@ -70,7 +70,8 @@ class Run:
 
     async def kept(self):
         """Wait until all is on the disk."""
-        self.state._write(failures=True)
+        self.state._counts_due = True
+        self.state._write()
         while self.state._writing is not None:
             await asyncio.wait([self.state._writing])
 

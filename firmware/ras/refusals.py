@@ -1,9 +1,14 @@
 """What a gatekeeper says no with: GRJ, RRJ and XRS (protocol.md sections 4 to 6, H.225.0 section 7.6)."""
 
 from ras import answers, profile
+from ras.compat import const
+from ras.errors import RemoteProtocolError
 from ras.keys import Suite, reject_key
-from ras.message import GRJ, GRQ, RRJ, XRS, Message, encode_message
+from ras.message import GRJ, GRQ, MAX_MESSAGE, RRJ, XRS, Message, encode_message
 from ras.oids import PROFILE
+
+# Octets that an XRS has besides a long message that it gives back.
+_AROUND = const(9)
 
 _GRJ_REASONS = {
     profile.UNKNOWN_EXTENSION: "terminalExcluded",
@@ -53,7 +58,12 @@ def plain_reject(message: Message, reason: str = "securityDenial", detail=0) -> 
 
 
 def not_understood(message: Message) -> bytes:
-    """Return the XRS for a request that is none of ours; as much longer than it as its header is."""
+    """Return the XRS for a request that is none of ours; as much longer than it as its header is.
+
+    Raises RemoteProtocolError where that is longer than a message may be.
+    """
+    if len(message.octets) > MAX_MESSAGE - _AROUND:
+        raise RemoteProtocolError("a request that is not understood, and too long to say so")
     value = {
         "requestSeqNum": message.value["requestSeqNum"],
         "messageNotUnderstood": message.octets,

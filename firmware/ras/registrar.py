@@ -30,7 +30,7 @@ from ras.plain import Plain
 from ras.policy import Settings
 from ras.registrations import Registrations
 from ras.replay import Nonces, Recent
-from ras.server_nonce import server_nonce
+from ras.server_nonce import ServerNonces
 
 RETRANSMISSION = const(10000)  # ms in which the same octets get the same answer again
 # Answers to phones kept for that: at 1,000 requests a second they would be 10,000; the oldest goes.
@@ -43,9 +43,6 @@ MAX_REFUSALS = const(2048)
 MAX_NONCES = const(32768)
 _SAMPLE = const(256)  # datagrams ignored
 _SAMPLED = const(10000)  # ms
-# ms for which an Rg is good, at least; at most twice that.  A phone's three tries of RRQ
-# take 14 s and more, and need not all succeed.
-RG_SPAN = const(16000)
 
 
 class Registrar:
@@ -61,7 +58,7 @@ class Registrar:
         self._codec = codec if codec is not None else Codec()
         self._remembered = self._codec.remembered
         self._random = random
-        self.rg_key = random(32)
+        self.server_nonces = ServerNonces(random(32))
         self.news: "list | None" = None  # a list of (kind, Re, key), where somebody keeps them (kept.py)
         self._answers = Recent(MAX_ANSWERS, RETRANSMISSION)
         self._refusals = Recent(MAX_REFUSALS, RETRANSMISSION)
@@ -179,11 +176,12 @@ class Registrar:
             return
         key = self._remembered(source, data)
         answer = self._answers.get(key, now)
-        if answer is None:
-            answer = self._refusals.get(key, now)
         if answer is not None:
-            if answer:  # else silence was the answer
-                self._out.append((answer, source))
+            self._out.append((answer, source))
+            return
+        refused = self._refusals.get(key, now)
+        if refused is not None:
+            self._refuse_again(refused, data, source, now)
             return
         self._take(data, source, now, key)
 
@@ -215,6 +213,10 @@ class Registrar:
         except RemoteProtocolError as error:
             self._drop(source, data, str(error), now)
 
+    def failed(self, data: bytes, source: "tuple[str, int]", now: int) -> None:
+        """Hear that taking a datagram has raised something that it must not: it counts as noise."""
+        self._drop(source, data, "a fault of this gatekeeper's own", now)
+
     def _drop(self, source: "tuple[str, int]", data: bytes, reason: str, now: int) -> None:
         """Answer with silence what no phone in order sends."""
         self._events.append(("dropped", source, reason))
@@ -238,7 +240,7 @@ class Registrar:
             return  # a retransmission overtook the look-up
         if kind == GRQ:
             self._events.append(("request", source, ext))
-        elif not self._rg_valid(found[profile.RG], source, ext, g, found[profile.RE], now):
+        elif not self.server_nonces.is_ours(found[profile.RG], source, ext, g, found[profile.RE], now):
             raise RemoteProtocolError("RRQ: Rg is not ours, or too old")
         if self._nonces.has(kind, found[profile.RE]):
             raise RemoteProtocolError("%s: replayed Re" % kind)
@@ -322,6 +324,8 @@ class Registrar:
         if lookup.code:
             self._refuse(asked, lookup.code, lookup, now, ka)
             return
+        # Asks the kernel, which may have no answer: before anything has changed.
+        ras, signalling = self.settings.addresses(asked.source[0])
         self._codec.verified(message)
         self._nonces.add(message.kind, found[profile.RE])
         if self.news is not None:
@@ -333,19 +337,18 @@ class Registrar:
             elsewhere = Lookup(kg=lookup.kg, others=self.settings.others)
             self._refuse(asked, profile.OTHER_GATEKEEPER, elsewhere, now)
         elif message.kind == GRQ:
-            self._confirm(asked, ka, now)
+            self._confirm(asked, ka, ras, now)
         else:
-            self._register(asked, ka, lookup, now)
+            self._register(asked, ka, lookup, signalling, now)
 
     def _from_kg(self, message: Message, suite: Suite, kg: bytes) -> bool:
         allowed = self.settings.icv_from_kg and message.kind == GRQ
         return allowed and self._codec.verify(message, suite, reject_key(suite, kg))
 
-    def _confirm(self, asked: Asked, ka: bytes, now: int) -> None:
-        ras, _ = self.settings.addresses(asked.source[0])
+    def _confirm(self, asked: Asked, ka: bytes, ras: "tuple[str, int]", now: int) -> None:
         number = self._codec.brief(asked.message)["requestSeqNum"]
         g, re = asked.found[profile.G], asked.found[profile.RE]
-        elements = {profile.RE: re, profile.RG: self._rg_for(asked.source, asked.ext, g, re, now // RG_SPAN)}
+        elements = {profile.RE: re, profile.RG: self.server_nonces.make(asked.source, asked.ext, g, re, now)}
         octets = answers.within(
             asked.message,
             self.settings.others,
@@ -354,7 +357,7 @@ class Registrar:
         self._answer(asked.key, asked.source, octets, now)
         self._events.append(("confirmed", asked.source, asked.ext))
 
-    def _register(self, asked: Asked, ka: bytes, lookup: Lookup, now: int) -> None:
+    def _register(self, asked: Asked, ka: bytes, lookup: Lookup, signalling, now: int) -> None:
         found, value = asked.found, self._codec.brief(asked.message)
         if self._registrations.are_full_for(asked.ext):  # since its GRQ
             self._refuse(asked, profile.OTHER_GATEKEEPER, Lookup(), now, ka)
@@ -368,7 +371,6 @@ class Registrar:
         vendor = asked.message.value["endpointVendor"]
         held.software = software(vendor.get("productId", b""), vendor.get("versionId", b""))
         life = self._registrations.life(value)
-        _, signalling = self.settings.addresses(asked.source[0])
         elements = {profile.RE: re, profile.RG: rg, profile.SID: sid}
         self._registrations.ask_to_fetch(held, elements)
         octets = answers.within(
@@ -396,11 +398,22 @@ class Registrar:
             answer = refusals.gatekeeper_reject(message, asked.found, asked.suite, code, lookup)
         else:
             answer = refusals.registration_reject(message, asked.found, asked.suite, code, ka)
-        if lookup.kg is None and ka is None and not self.settings.noise.unsigned(asked.source, now):
+        signed = lookup.kg is not None or ka is not None
+        if not signed and not self.settings.noise.unsigned(asked.source, now):
             raise RemoteProtocolError("%s: refused, and too often lately to say so" % message.kind)
-        self._refusals.put(asked.key, answer, now)
+        self._refusals.put(asked.key, (answer, signed), now)
         self._out.append((answer, asked.source))
         self._events.append(("refused", asked.source, asked.ext, code))
+
+    def _refuse_again(self, refused: "tuple[bytes, bool]", data: bytes, source, now: int) -> None:
+        """Give the same answer to the same request: no octets where that was silence."""
+        answer, signed = refused
+        if not answer:
+            return
+        if not signed and not self.settings.noise.unsigned(source, now):
+            self._drop(source, data, "refused before, and too often lately to say so", now)
+            return
+        self._out.append((answer, source))
 
     def _send_unsigned(self, answer: bytes, why: str, message: Message, source, now: int) -> None:
         if 2 * len(answer) > 3 * len(message.octets) or not self.settings.noise.unsigned(source, now):
@@ -415,20 +428,7 @@ class Registrar:
         """Count a failure whose answer is silence."""
         self._count_failure(asked, compared, now)
         # Its retransmissions are the same failure, not further ones.
-        self._refusals.put(asked.key, b"", now)
-
-    # Rg is a keyed function of the exchange, so nothing is kept between GCF and RRQ.
-
-    def _rg_for(self, source: "tuple[str, int]", ext: str, g: bytes, re: bytes, span: int) -> bytes:
-        return server_nonce(self.rg_key, source, ext, g, re, span)
-
-    def _rg_valid(
-        self, rg: bytes, source: "tuple[str, int]", ext: str, g: bytes, re: bytes, now: int
-    ) -> bool:
-        span = now // RG_SPAN
-        return compare_digest(rg, self._rg_for(source, ext, g, re, span)) or compare_digest(
-            rg, self._rg_for(source, ext, g, re, span - 1)
-        )
+        self._refusals.put(asked.key, (b"", True), now)
 
     def _answer(self, key, source: "tuple[str, int]", octets: bytes, now: int) -> None:
         """Send what only a phone gets, and keep it for the retransmission."""

@@ -24,6 +24,7 @@ _IDLE_TIMERS = const(64)
 _SPAN = const(4096)
 _TRIES = const(3)
 _FIRST_WAIT = const(2000)  # ms for the UCF to a URQ of ours; doubles
+_NUMBERS = const(65535)  # that a requestSeqNum may have, from 1 on; each is of one URQ of ours that waits
 
 
 class Registrations:
@@ -225,6 +226,8 @@ class Registrations:
         event = "refresh" if message.kind == RRQ else "leave"
         if not held.machine.allows(event):
             raise RemoteProtocolError("%s: the registration is ending" % message.kind)
+        # Asks the kernel, which may have no answer: before anything has changed.
+        _, signalling = self._settings.addresses(source[0])
         held.heard = counter
         codec.verified(message)
         elements = {profile.RE: found[profile.RE], profile.RG: held.rg}
@@ -238,7 +241,6 @@ class Registrations:
         life = self.life(brief)
         held.expires = now + 1000 * life + GRACE
         self.ask_to_fetch(held, elements)
-        _, signalling = self._settings.addresses(source[0])
         self._events.append(("refreshed", held))
         return answers.within(
             message,
@@ -279,13 +281,22 @@ class Registrations:
                 self._attempts.left(held)
 
     def release(self, held: Held, reason: str, now: int) -> None:
-        """End a registration from this side: a URQ with an UnregRequestReason goes out."""
+        """End a registration from this side: a URQ with an UnregRequestReason goes out.
+
+        None does where as many others wait for their UCF as have a number of their own: the endpoint finds
+        out at its next keepAlive, as where it does not hear any.
+        """
+        _, signalling = self._settings.addresses(held.source[0])
         held.machine = held.machine.after("release")
         self._forget(held)
         self._events.append(("ended", held, reason))
+        if len(self._releases) >= _NUMBERS:
+            self._end(held, "expire", "")
+            return
         held.sent += 1
-        self._number = self._number % 65535 + 1
-        _, signalling = self._settings.addresses(held.source[0])
+        self._number = self._number % _NUMBERS + 1
+        while self._number in self._releases:
+            self._number = self._number % _NUMBERS + 1
         value = build.unregistration_request(self._number, held.identifier, signalling, reason)
         re = held.sent.to_bytes(8, "big") + self._random(8)
         octets = profile.seal(URQ, value, {profile.RE: re, profile.RG: held.rg}, held.suite, held.ka)

@@ -28,6 +28,7 @@ class Throttle:
         self.window = window
         self.first = first
         self.longest = longest
+        self._keys = keys
         # key -> [failures, time of the last one, ignored until]
         self._seen = Recent(keys, None)
         self.until = 0  # from then on nobody is ignored, as things stand
@@ -62,8 +63,7 @@ class Throttle:
             self._seen.put(key, entry, now)
         entry[0] += weight
         entry[1] = now
-        if self.changed is not None:
-            self.changed.add(key)
+        self._note(key)
         if entry[0] < self.limit:
             return 0
         ban = min(self.first << min(entry[0] - self.limit, 20), self.longest)
@@ -78,8 +78,16 @@ class Throttle:
         entry = self._seen.get(key, now)
         if entry is not None:
             entry[0] = entry[2] = 0
-            if self.changed is not None:
-                self.changed.add(key)
+            self._note(key)
+
+    def _note(self, key) -> None:
+        """Let a key be among those that have changed, of which there are never many more than keys."""
+        changed = self.changed
+        if changed is None:
+            return
+        changed.add(key)
+        if len(changed) > 2 * self._keys:
+            self.changed = {one for one in changed if self._seen.get(one, 0) is not None}
 
     def entry(self, key) -> "tuple[int, int, int] | None":
         """Return (failures, time of the last one, ignored until) of `key`, or None."""

@@ -16,7 +16,7 @@ import pytest
 from fleet import IDLE, KEEP, LEAVE, REGISTER, WINDOW, Fleet, Phone, fetch_all
 from harness import sites
 from ras.message import GRQ, decode_message
-from ras.registrar import RG_SPAN
+from ras.server_nonce import RG_SPAN
 from ringkey.site import control
 
 LONG = bool(os.environ.get("RINGKEY_LONG"))

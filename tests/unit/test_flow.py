@@ -28,8 +28,13 @@ class Registrar:
     def receive_datagram(self, data, source, now):
         if data == b"bug":
             raise LocalProtocolError("a bug")
+        if data == b"full":
+            raise OSError(24, "of which nobody is to read")
         self.turns.append(self.memory.turn)
         self.out.append((b"to " + data, source))
+
+    def failed(self, data, source, now):
+        self.events.append(("dropped", source, data.decode()))
 
     def next_event(self):
         return self.events.pop(0) if self.events else None
@@ -106,11 +111,24 @@ def test_what_is_told_of_a_change_ends_the_crowds_turn(clock):
     assert world.turn(*[b"x"] * CROWD) == second
 
 
-def test_a_bug_of_ours_is_one_datagrams(clock):
+def test_a_bug_of_ours_is_one_datagrams(clock, capsys):
     world = World()
-    world.turn(b"a", b"bug", b"b")
+    world.turn(b"a", b"bug", b"full", b"b")
     assert world.sent == [(b"to a", HERE), (b"to b", HERE)]
-    assert world.flow.received == 3
+    assert world.flow.received == 4
+    assert world.told == [("dropped", HERE, "bug"), ("dropped", HERE, "full")], "each has an outcome"
+    said = capsys.readouterr().out
+    assert "a bug" in said
+    assert "OSError" in said
+    assert "of which nobody" not in said
+
+
+def test_what_fails_again_and_again_is_a_few_lines(clock, capsys):
+    world = World()
+    for _ in range(100):
+        world.turn(*[b"bug"] * 10)
+    assert world.flow.received == len(world.told) == 1000
+    assert 1 <= capsys.readouterr().out.count("registrar_failed") <= 3 * flow.FAULTS
 
 
 def test_what_the_network_does_not_take_is_lost(clock):

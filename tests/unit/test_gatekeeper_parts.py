@@ -18,6 +18,7 @@ from ringkey.gatekeeper.lookups import Lookups
 from ringkey.gatekeeper.phone_records import PhoneRecords
 from ringkey.gatekeeper.ras_port import RasPort
 from ringkey.gatekeeper.record import Budget
+from ringkey.gatekeeper.signalling import Signalling
 from ringkey.site import control, runtime
 
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound to it here
@@ -335,3 +336,10 @@ def raw(run, request):
             return connection.recv(65536)
         except ConnectionResetError:
             return b""
+
+
+def test_connections_of_strangers_do_not_fill_the_log(capsys):
+    signalling = Signalling(lambda _: None, lambda _: None, budget=Budget(3))
+    for port in range(1000, 1600):
+        signalling._refused(("198.51.100.9", port), "not TLS")
+    assert 3 <= capsys.readouterr().out.count("channel_refused") <= 2 * 3

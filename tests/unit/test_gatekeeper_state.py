@@ -63,13 +63,13 @@ def test_all_of_it_comes_back(path):
             first.registrar._answers.put(of_request(SOURCE, b"request"), b"answer", ticks.moment().mono)
             first.registrar.news.append(("GRQ", b"e" * 16, of_request(SOURCE, b"request")))
             await first.kept()
-            was, rg = held_in(first), first.registrar.rg_key
+            was, rg = held_in(first), first.registrar.server_nonces.key
         async with run(path) as second:
             assert held_in(second) == was
             assert second.registrar.psk(held.sid) == held.ks
             assert second.had.found == {NAME: FOUND}
             assert second.had.statuses == {"https://a:1": status}
-            assert second.registrar.rg_key == rg
+            assert second.registrar.server_nonces.key == rg
             assert kept.nonces(second.registrar) == [("GRQ", b"e" * 16)]
             assert (
                 second.registrar._answers.get(of_request(SOURCE, b"request"), ticks.moment().mono)
@@ -432,7 +432,7 @@ def test_a_clock_that_was_set_while_the_machine_was_off(path, monkeypatch, pause
     async def main():
         async with run(path) as first:
             first.add(registration(life=5 * MINUTE))
-            rg = first.registrar.rg_key
+            rg = first.registrar.server_nonces.key
         began = real()
 
         def rebooted(shift=0):
@@ -446,7 +446,7 @@ def test_a_clock_that_was_set_while_the_machine_was_off(path, monkeypatch, pause
                 left = held.expires - rebooted().mono
                 assert 0 < left <= 5 * MINUTE
                 assert left <= 5 * MINUTE - max(0, paused) + 1000
-            assert second.registrar.rg_key != rg, "the same time of the core comes again"
+            assert second.registrar.server_nonces.key != rg, "the same time of the core comes again"
         monkeypatch.setattr(ticks, "moment", real)
         if paused >= 0:  # else the clock has gone on by an hour, as far as anybody can tell
             async with run(path) as third:

@@ -64,7 +64,7 @@ class World:
         state.put_back(registrar, lambda held: held, lambda: Keys(dict(keys.found)))
         had = {held.ext: kept.pack(held, 0) for held in registrar.held()}
         failures = {key: throttle.failures(key, ticks.moment().mono) for key in throttle.entries()}
-        found = had, set(keys.found), kept.nonces(registrar), failures, registrar.rg_key
+        found = had, set(keys.found), kept.nonces(registrar), failures, registrar.server_nonces.key
         work(registrar, state, shard)
         await state.stop()
         return found

@@ -21,7 +21,7 @@ from ras.lookups import Lookup
 from ras.mac import hmac_digest
 from ras.message import GCF, GRQ, RCF, RRQ
 from ras.policy import Settings
-from ras.registrar import RG_SPAN, Registrar
+from ras.registrar import Registrar
 
 from ringkey.gatekeeper.codec import HostCodec, Template
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
@@ -61,7 +61,7 @@ class Direct(Registrar):
         if len(self._pending) and self._pending.holds(key):
             return False
         is_rrq = kind == RRQ
-        if is_rrq and not self._rg_valid(rg, source, ext, g, re, now):
+        if is_rrq and not self.server_nonces.is_ours(rg, source, ext, g, re, now):
             return False
         in_force = False
         cvms: tuple[bytes, ...] = self._cvms or ()
@@ -138,7 +138,7 @@ class Direct(Registrar):
         if template is None:
             return False
         source = self._proven(GRQ, re, key, source, ext, g, own, now)
-        rg = self._rg_for(source, ext, g, re, now // RG_SPAN)
+        rg = self.server_nonces.make(source, ext, g, re, now)
         answer = template.fill_in(number, "", (re, rg), ka)
         self._answers.put(key, answer, now)
         self._out.append((answer, source))

@@ -16,6 +16,7 @@ from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.at_once import AtOnce
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.observed import Observed
+from ringkey.gatekeeper.record import Budget
 from ringkey.gatekeeper.state.noticed import Noticed
 from ringkey.gatekeeper.state.waiting import Outbox
 
@@ -28,6 +29,8 @@ _PROVEN: Final = frozenset({GREETED, LOGGED_IN, "confirmed", "registered", "refr
 # registration.  Where there is none each turn is one of its own, so what was changed holds at once.
 CROWD: Final = 8
 AS_ONE: Final = 10
+# Lines a second of what went wrong here: who has found a datagram that does it sends it again and again.
+FAULTS: Final = 5
 
 
 class Flow:
@@ -58,6 +61,7 @@ class Flow:
         self._ignore = ignore
         self._observed = observed
         self._outbox: Outbox | None = None if noticed is None else Outbox(noticed, self.send)
+        self._budget = Budget(FAULTS, "faults")
         self._log: Any = log.get("ringkey.gatekeeper.ras")
         self._turns = 0
         self._now = 0  # of the turn
@@ -82,10 +86,22 @@ class Flow:
         self._count += 1
         try:
             self._registrar.receive_datagram(data, source, self._now)
-        except LocalProtocolError as error:
-            # A bug of ours, which one datagram must not make everybody's outage.
-            self._log.error("registrar_failed", source=place(source), reason=str(error))
+        except Exception as error:
+            # A bug of ours, or this machine has no descriptor left: not to be everybody's outage.
+            self._failed(error, data, source)
         self.work()  # for each: an answer waits for what it says, not for what others did (Outbox)
+
+    def _failed(self, error: Exception, data: bytes, source: Any) -> None:
+        """Make one datagram's failure noise of its source, and a line."""
+        self.fault(error, source=place(source))
+        self._registrar.failed(data, source, self._now)
+
+    def fault(self, error: Exception, **where: str) -> None:
+        """Log that the registrar has raised something; what is none of its own errors by its type only."""
+        if self._budget.allows():
+            # Its text may hold anything.
+            reason = str(error) if isinstance(error, LocalProtocolError) else type(error).__name__
+            self._log.error("registrar_failed", reason=reason, **where)
 
     def turn_over(self) -> None:
         """What was there to be read together is done."""

@@ -9,7 +9,6 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ras.errors import LocalProtocolError
 from ras.lookups import Lookup
 from ras.registrar import Registrar
 
@@ -174,8 +173,8 @@ class RasPort:
     def _provide(self, ticket: int, answer: Lookup) -> None:
         try:
             self._registrar.provide(ticket, answer, now())
-        except LocalProtocolError as error:
-            self._log.error("registrar_failed", reason=str(error))
+        except Exception as error:  # as with a datagram: flow.py
+            self._flow.fault(error)
 
     def _arm(self) -> None:
         due = None if self._stopping else self._registrar.get_timer()

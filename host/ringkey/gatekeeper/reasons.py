@@ -46,6 +46,7 @@ _DROPPED = (
     ("nothing for a gatekeeper", "unasked", "nothing for a gatekeeper"),
     ("not understood", "not-understood", "a request that this gatekeeper does not know"),
     ("algorithm", "suite-unknown", "signed with an algorithm that is not known"),
+    ("fault of this", "fault", "something went wrong here: the gatekeeper's log has it"),
     ("element", MALFORMED, "malformed: an element is missing or wrong"),
     ("PER:", MALFORMED, "no message of H.225.0 RAS"),
     ("RAS:", MALFORMED, "no message of H.225.0 RAS"),

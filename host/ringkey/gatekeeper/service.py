@@ -17,7 +17,7 @@ from ras.throttle import Throttle
 from ringkey import log, waiting
 from ringkey.admin import Admin
 from ringkey.errors import UserError
-from ringkey.gatekeeper import metrics
+from ringkey.gatekeeper import descriptors, metrics
 from ringkey.gatekeeper.addresses import Address, Addresses
 from ringkey.gatekeeper.answers import Found, Status
 from ringkey.gatekeeper.client_tls import client_tls
@@ -256,7 +256,8 @@ class GatekeeperService:
 
     async def _listen(self) -> Signalling:
         config = self._config
-        signalling = Signalling(self._psk, self._ext_of, self._news.channel)
+        budget, most = self._record.budget, descriptors.channels()
+        signalling = Signalling(self._psk, self._ext_of, self._news.channel, budget, most)
         try:
             await signalling.start(config.listen, config.signalling_port)
         except OSError as error:

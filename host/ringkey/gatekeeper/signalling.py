@@ -13,7 +13,8 @@ from ras.errors import RemoteProtocolError
 
 from ringkey import log
 from ringkey.gatekeeper.addresses import place
-from ringkey.gatekeeper.listener import Channel, PskListener
+from ringkey.gatekeeper.listener import MAX_CONNECTIONS, Channel, PskListener
+from ringkey.gatekeeper.record import Budget
 
 # Octets of one frame.  A SETUP with fast start and tokens has 2 to 3 KiB; what a phone may make
 # the gatekeeper keep is one frame for each channel.
@@ -32,7 +33,8 @@ class Signalling:
     """Listens, and keeps one channel for each registration.
 
     key_of(identity) -> Ks or None; ext_of(identity) -> the EXT it belongs to, or None; on_channel: told of
-    (EXT, "channel-open", cipher) and (EXT, "channel-closed", why).
+    (EXT, "channel-open", cipher) and (EXT, "channel-closed", why); budget: for lines that strangers cause;
+    most: channels at one time.
     """
 
     def __init__(
@@ -40,12 +42,22 @@ class Signalling:
         key_of: Callable[[str], bytes | None],
         ext_of: Callable[[str], str | None],
         on_channel: Callable[[str, str, str], None] = lambda _ext, _what, _detail: None,
+        budget: Budget | None = None,
+        most: int = MAX_CONNECTIONS,
     ) -> None:
         self._ext_of = ext_of
         self._on_channel = on_channel
         self._log = log.get("gatekeeper")
         self.there: dict[str, _Open] = {}
-        self._listener = PskListener(key_of, self._opened, self._data, self._closed, on_refused=self._refused)
+        self._budget = budget or Budget()
+        self._listener = PskListener(
+            key_of,
+            self._opened,
+            self._data,
+            self._closed,
+            on_refused=self._refused,
+            max_connections=most,
+        )
         self.frames = 0
 
     async def start(self, host: str, port: int) -> None:
@@ -124,4 +136,5 @@ class Signalling:
             self._on_channel(found.ext, "channel-closed", reason)
 
     def _refused(self, peer: tuple[str, int], reason: str) -> None:
-        self._log.info("channel_refused", source=place(peer), reason=reason)
+        if self._budget.allows():  # whoever reaches the port may connect again and again
+            self._log.info("channel_refused", source=place(peer), reason=reason)

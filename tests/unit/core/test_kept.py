@@ -37,7 +37,7 @@ class Disk:
         old = self.gatekeeper
         new = Gatekeeper(old.site, Random(seed), suites=old.registrar.settings.suites)
         if same_boot:
-            new.registrar.rg_key = old.registrar.rg_key
+            new.registrar.server_nonces.key = old.registrar.server_nonces.key
         held = [kept.unpack(octets, 7) for octets in self.held]
         kept.put_back(new.registrar, held, self.nonces, self.answered, list(self.failed.items()))
         net.add(new)

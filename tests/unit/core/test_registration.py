@@ -69,6 +69,51 @@ def test_a_gatekeeper_knows_what_an_endpoint_says_of_its_software():
         assert software(b"%d" % i, b"") == str(i), "of any number of them"
 
 
+class NoAnswer(Exception):
+    """What asking the kernel comes to while the machine has no descriptor left."""
+
+
+def test_a_request_that_can_not_be_answered_now_changes_nothing():
+    """So its retransmission is answered: neither a replayed Re nor an old counter."""
+    net, phone, gatekeeper, _ = pair(5)
+    settings, receive = gatekeeper.registrar.settings, gatekeeper.receive
+    addresses, fails, asked = settings.addresses, [], []
+
+    def no_answer(host):
+        asked.append(host)
+        if len(asked) in fails:
+            raise NoAnswer
+        return addresses(host)
+
+    def received(data, source, now):
+        try:
+            return receive(data, source, now)
+        except NoAnswer:
+            return []
+
+    settings.addresses, gatekeeper.receive = no_answer, received
+    fails += [1, 3]
+    phone.login.boot(None, 0)
+    phone.login.entered("1001", "1234", 0)
+    net.run(9000, lambda: phone.login.state == "online")
+    assert kinds(net) == ["GRQ", "GRQ", "GCF", "RRQ", "RRQ", "RCF"]
+    held = gatekeeper.registrar.registration("1001")
+    before = held.heard, held.expires
+    fails.append(5)
+    net.run(2 * 300_000, lambda: len(net.log) > 6)
+    net.run(net.now)
+    assert (held.heard, held.expires) == before
+    net.run(net.now + 9000, lambda: len(net.log) > 8)
+    assert kinds(net)[6:] == ["RRQ", "RRQ", "RCF"]
+    assert held.heard > before[0]
+    fails.append(7)
+    try:
+        gatekeeper.registrar.end_registration("1001", "securityDenial", net.now)
+    except NoAnswer:
+        assert held.machine.state == "registered"
+    assert gatekeeper.registrar.end_registration("1001", "securityDenial", net.now)
+
+
 def test_both_suites():
     for suite in (keys.SHA1, keys.SHA256):
         net, phone, gatekeeper, _ = pair(4, suite)
@@ -491,6 +536,25 @@ def test_strangers_are_met_politely_and_noise_with_silence():
         assert gatekeeper.receive(noise, PHONE, net.now) == []
 
 
+def test_a_request_too_long_to_be_given_back_is_noise_like_any_other():
+    _, _, gatekeeper, _ = logged_in()
+    stranger = ("198.51.100.9", 5000)
+    longest = 0
+    for octets in range(1450, message.MAX_MESSAGE + 1):
+        before = len(gatekeeper.events)
+        answers = gatekeeper.receive(bytes((9 << 2,)) + bytes(octets - 1), stranger, 1000)
+        assert [event[0] for event in gatekeeper.events[before:]] == ["dropped"]
+        if answers:
+            assert octets == longest + 1 or not longest
+            longest = octets
+            assert message.decode_message(answers[0][0]).kind == message.XRS
+            assert len(answers[0][0]) <= message.MAX_MESSAGE
+    assert longest == 1463
+    for _ in range(200):
+        gatekeeper.receive(bytes((9 << 2,)) + bytes(message.MAX_MESSAGE - 1), stranger, 1000)
+    assert gatekeeper.registrar.ignored, "it is ignored once there is so much of it"
+
+
 def test_wrong_pins_are_throttled_by_source_and_do_not_lock_out_the_real_phone():
     random = Random(12)
     site = Site(random)
@@ -725,8 +789,8 @@ def test_a_grq_signed_from_kg_is_taken_only_where_the_site_says_so():
         answers = gatekeeper.receive(octets, PHONE, net.now)
         assert [message.decode_message(data).kind for data, _ in answers] == (["GCF"] if allowed else [])
         value = build.registration_request(10, "1001", PHONE, PHONE, 300)
-        elements[profile.RG] = gatekeeper.registrar._rg_for(
-            PHONE, "1001", elements[profile.G], elements[profile.RE], net.now // 16000
+        elements[profile.RG] = gatekeeper.registrar.server_nonces.make(
+            PHONE, "1001", elements[profile.G], elements[profile.RE], net.now
         )
         octets = profile.seal(message.RRQ, value, elements, record.suite, kr)
         assert gatekeeper.receive(octets, PHONE, net.now) == []  # an RRQ has to prove the PIN

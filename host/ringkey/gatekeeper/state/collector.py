@@ -27,7 +27,7 @@ class Collector:
         self._all_keys = all_keys
         self._failures = failures
         self._keys: dict[bytes, bytes | None] = {}
-        self._notes: dict[str, bytes] = {RG: registrar.rg_key}
+        self._notes: dict[str, bytes] = {RG: registrar.server_nonces.key}
         self._sweep = Sweep()
         self.registrations: dict[str, Held | None] = {}
         kept.watch(registrar)
@@ -35,7 +35,7 @@ class Collector:
     @property
     def pending(self) -> bool:
         """Tell whether there is anything for a batch that does not wait for the next second."""
-        return bool(self.registrations or self._keys or self._notes)
+        return bool(self.registrations or self._keys or self._notes or self._registrar.news)
 
     @property
     def counted(self) -> bool:
@@ -72,7 +72,7 @@ class Collector:
             self._sweep.stop()
             self.registrations = {held.ext: held for held in registrar.held()}
             self._keys = {rows.key_name(key): rows.pack_found(found) for key, found in there.found.items()}
-            self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: registrar.rg_key}
+            self._notes = {STATUSES: rows.pack_statuses(there.statuses), RG: registrar.server_nonces.key}
             nonces = kept.nonces(registrar)
             answered = [one for one in kept.answered(registrar)[-MAX_ANSWERS:] if one[1]]
         else:

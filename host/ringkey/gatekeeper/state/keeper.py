@@ -62,6 +62,7 @@ class State:
         self._marked = 0
         self._linger: asyncio.TimerHandle | None = None
         self._soon = False
+        self._counts_due = False
         self._writing: asyncio.Task[None] | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.trouble = ""
@@ -118,7 +119,8 @@ class State:
         while self._writing is not None:
             await asyncio.wait([self._writing])
         if self.noticed.on_disk and self.noticed.collector is not None:
-            self._write(failures=True)
+            self._counts_due = True
+            self._write()
             if self._writing is not None:
                 await asyncio.wait([self._writing])
         self.noticed.on_disk = False
@@ -170,7 +172,7 @@ class State:
             elif self._linger is None:
                 self._linger = asyncio.get_running_loop().call_later(LINGER, self._write)
 
-    def _write(self, *, whole: bool = False, failures: bool = False) -> None:
+    def _write(self, *, whole: bool = False) -> None:
         """Begin to write a batch, unless one is being written."""
         self._soon = False
         if self.noticed.collector is None or self._writing is not None or not self.noticed.on_disk:
@@ -180,7 +182,8 @@ class State:
             self._linger = None
         now = ticks.moment(self._shift)
         self._marked = now.mono
-        batch = self.noticed.collector.batch(now, whole=whole, failures=failures, octets=self._store.octets)
+        counts, self._counts_due = self._counts_due, False
+        batch = self.noticed.collector.batch(now, whole=whole, failures=counts, octets=self._store.octets)
         waiting, self.noticed.waiting = self.noticed.waiting, None
         self.noticed.writing = True
         self._writing = asyncio.create_task(
@@ -203,6 +206,10 @@ class State:
             self.noticed.writing = False
             if waiting is not None:
                 waiting.release()
+        if not self.noticed.on_disk and self.noticed.waiting is not None:
+            # Of answers that came while a file was still there that does not know what they say.
+            waiting, self.noticed.waiting = self.noticed.waiting, None
+            waiting.release()
         collector = self.noticed.collector
         if collector is not None and (collector.pending or self.noticed.waiting is not None):
             self._arm()
@@ -217,7 +224,9 @@ class State:
             if self.noticed.on_disk:
                 again = 0.0
                 if self.noticed.collector.counted or ticks.moment().mono - self._marked >= 1000 * MARK:
-                    self._write(failures=True)
+                    # With the next batch where one is being written, however many follow each other.
+                    self._counts_due = True
+                    self._write()
                 continue
             self.noticed.collector.forget()
             again += TICK

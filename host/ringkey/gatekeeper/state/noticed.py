@@ -47,7 +47,8 @@ class Noticed:
         if not self._fresh:
             return None
         self._fresh = False
-        if not self.on_disk:
+        # One that could not be written has a file to be removed first, which says what is no longer so.
+        if not self.on_disk and not self.writing:
             return None
         if self.waiting is None:
             self.waiting = self._wait()

@@ -82,7 +82,8 @@ def restore(loaded: Loaded, now: ticks.Moment, registrar: Registrar, usable: Usa
     if loaded.moment is not None and ticks.same_boot(loaded.moment, now):
         # Rg is made of the core's time, which has gone on: phones between GCF and RRQ go on too.
         # In another start of the machine that time comes again, and an old Rg must not.
-        registrar.rg_key = loaded.notes.get(RG, registrar.rg_key)
+        rgs = registrar.server_nonces
+        rgs.key = loaded.notes.get(RG, rgs.key)
     left.broken = loaded.broken
     return left, gone
 
