@@ -88,6 +88,7 @@ class KeyServer:
         self.gatekeepers: tuple[tuple[str, int], ...] = ()
         self.on = True
         self.kgs: dict[bytes, bytes] = {}
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -103,23 +104,28 @@ class KeyServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with contextlib.suppress(OSError), connection:
-                if not self.on:
-                    continue
-                with self._context.wrap_socket(connection, server_side=True) as secure:
-                    asked = secure.recv(4096).decode()
-                    if not asked:  # a phone whose user has gone back
-                        continue
-                    assert any(f"ext={ext} " in asked for ext in EXTENSIONS)
+            # As a key server does: who connects and says nothing holds nobody else up.
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            if not self.on:
+                return
+            connection.settimeout(TIMEOUT)
+            with self._context.wrap_socket(connection, server_side=True) as secure:
+                asked = secure.recv(4096).decode()
+                if not asked:  # a phone whose user has gone back
+                    return
+                assert any(f"ext={ext} " in asked for ext in EXTENSIONS)
+                with self._lock:
                     g = bytes(6) + bytes(4) + (len(self.kgs) + 1).to_bytes(6, "big")
                     kg = self.kgs[g] = keys.device_key(SUITE, KM, g)
-                    body = keyfile.encode(
-                        keyfile.KeyFile(SUITE, g, kg, keys.check_value(SUITE, KM), self.gatekeepers)
-                    ).encode()
-                    secure.sendall(
-                        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
-                        + body
-                    )
+                body = keyfile.encode(
+                    keyfile.KeyFile(SUITE, g, kg, keys.check_value(SUITE, KM), self.gatekeepers)
+                ).encode()
+                secure.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
+                )
 
 
 class Gatekeeper:
