@@ -69,6 +69,9 @@ class Server:
         self.port = 0
         self.asked: list[str] = []
         self.connections: set[object] = set()
+        self.streams: list[web.Request] = []
+        self.tells = asyncio.Event()  # whether a stream begins
+        self.tells.set()
         self.key: Callable[[web.Request], Awaitable[web.StreamResponse]] = self.right_key
         # As a key server that knows of no such request.
         self.together: Callable[[web.Request], Awaitable[web.StreamResponse]] = fixed(
@@ -113,11 +116,21 @@ class Server:
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         """Hold a stream open on which nothing happens."""
+        await self.tells.wait()
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b'{"version": 1, "stream": "x", "n": 0}\n')
+        self.streams.append(request)
         await asyncio.sleep(3600)
         return response
+
+    def break_off(self) -> None:
+        """Cut all streams, and let none begin."""
+        self.tells.clear()
+        for request in self.streams:
+            assert request.transport is not None
+            request.transport.abort()
+        self.streams.clear()
 
     async def right_key(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(answer(bytes.fromhex(request.query["g"])))
@@ -193,7 +206,9 @@ def test_a_known_key_is_not_asked_again_and_survives_the_key_server(pki, monkeyp
         await client.device_key(G, "1001")
         assert await client.device_key(G, "1001") == client.cached(G, "1001") == Found(KG, SHA256, CVM)
         assert server.asked == ["1001"]
+        await until(lambda: client.following)
         monkeypatch.setattr(keys, "FRESH", 0.0)
+        monkeypatch.setattr(keys, "FOLLOWED", 0.0)
         assert await client.device_key(G, "1001") == Found(KG, SHA256, CVM)
         assert server.asked == ["1001", "1001"], "an old entry is asked for again"
         await server.stop()
@@ -209,8 +224,37 @@ def test_a_known_key_is_not_asked_again_and_survives_the_key_server(pki, monkeyp
     run(pki, test)
 
 
+def test_a_key_is_good_for_as_long_as_all_streams_of_changes_are_open(pki, monkeypatch):
+    monkeypatch.setattr(keys, "FRESH", 0.0)
+
+    async def test(client, first, second):
+        def asked():
+            return len(first.asked) + len(second.asked)
+
+        await ready(client)
+        await until(lambda: client.following == 2)
+        for count in (1, 1, 1):
+            assert await client.device_key(G, "1001") == Found(KG, SHA256, CVM)
+            assert asked() == count
+        for one in (first, second):
+            before = asked()
+            one.break_off()
+            await until(lambda: client.following == 1)
+            for more in (1, 2):
+                assert await client.device_key(G, "1001") == Found(KG, SHA256, CVM)
+                assert asked() == before + more, "nobody would say that it was revoked"
+            one.tells.set()
+            await until(lambda: client.following == 2)
+            for more in (3, 3):
+                assert await client.device_key(G, "1001") == Found(KG, SHA256, CVM)
+                assert asked() == before + more, "once more, since nobody has said what it has missed"
+
+    run(pki, test, servers=2)
+
+
 def test_a_revoked_key_leaves_the_cache(pki, monkeypatch):
     monkeypatch.setattr(keys, "FRESH", 0.0)
+    monkeypatch.setattr(keys, "FOLLOWED", 0.0)
 
     async def test(client, server):
         await ready(client)

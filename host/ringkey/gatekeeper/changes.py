@@ -6,7 +6,9 @@ stream begins where it broke off; what was missed comes first.
 
 import asyncio
 import json
+import math
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +35,8 @@ class Follower:
 
     base: gives its base URL now, and may raise UserError; session: gives the one to use
     now; on_revoked: told the g that are revoked; on_generations: told that other check values are in
-    force; on_connected: told that it answers.
+    force; on_connected: told that it answers.  since: from when on nothing can have been missed, the stream
+    being open without a break (s, monotonic); inf while it is not.
     """
 
     def __init__(
@@ -56,10 +59,15 @@ class Follower:
         self._since = 0
         self._response: aiohttp.ClientResponse | None = None
         self._log = log.get("ringkey.gatekeeper.changes")
-        self.connected = False
+        self.since = math.inf
 
     def __repr__(self) -> str:
         return f"Follower({self._name}, {self._since})"
+
+    @property
+    def connected(self) -> bool:
+        """Whether the stream is open."""
+        return self.since < math.inf
 
     def reconnect(self) -> None:
         """Take the stream up again on a new connection of the session that there is now.
@@ -91,7 +99,7 @@ class Follower:
             self._response = None
             if self.connected:
                 pause = RETRY_FIRST
-            self.connected = False
+            self.since = math.inf
             await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
             pause = min(2 * pause, RETRY_LAST)
 
@@ -115,7 +123,7 @@ class Follower:
         if "stream" in line:
             if line["stream"] != self._stream:
                 self._stream, self._since = str(line["stream"]), 0
-            self.connected = True
+            self.since = time.monotonic()
             self._log.info("changes_followed", server=self._name, since=self._since)
             self._on_connected()
             return

@@ -38,8 +38,8 @@ class KeyCache:
     def __len__(self) -> int:
         return len(self._asked) + len(self._proven) + len(self._records)
 
-    def get(self, key: Key, fresh: float | None = None) -> Found | None:
-        """Return a key; fresh: only where it was asked for within so many seconds."""
+    def get(self, key: Key, since: float = -math.inf) -> Found | None:
+        """Return a key; since: only where it was asked for since then (s, monotonic)."""
         g, ext, cvm = key
         entry: tuple[float, Found] | None = None
         if self._records.has(ext, g, cvm):
@@ -52,7 +52,7 @@ class KeyCache:
                 if entry is not None:
                     entries.move_to_end(key)
                     break
-        if entry is None or (fresh is not None and time.monotonic() - entry[0] > fresh):
+        if entry is None or entry[0] < since:
             return None
         return entry[1]
 

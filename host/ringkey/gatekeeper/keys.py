@@ -49,16 +49,15 @@ MAX_KEYS = 20_000
 # Seconds until a cached key is asked for again, where a key server answers: how long one that was
 # revoked may still be taken for good by a gatekeeper that nobody has told.
 FRESH = 60.0
+# The same for a key that was asked for since all streams of changes are open: they tell of each revocation,
+# and who may ask for what changes only with a key server that starts anew, and its stream with it.
+FOLLOWED = 86_400.0
 # Seconds.  A phone asks again after 2; an answer after that comes too late to be of use.
 ANSWER_TIMEOUT = 2.0
 # Connections to a key server.  HTTP/1.1 has one request at a time on each.
 CONNECTIONS = 4
 # Seconds between questions for the status: how soon a new check value of Km is known.
 REFRESH = 60.0
-# The same while the stream of changes of every key server is open, and says within a second what was
-# revoked.  What it does not say, such as that this gatekeeper may no longer ask for an extension, is
-# then known this much later.
-FOLLOWED = 600.0
 # Seconds between tries while no key server answers: the first, and the longest it grows to.
 RETRY_FIRST = 0.5
 RETRY_LAST = 30.0
@@ -218,11 +217,15 @@ class KeyClient:
         """Return the answer from memory, where it need not be asked for: fresh, or nobody to ask."""
         if g in self._revoked:
             return Refused("revoked")
-        return self._cache.get((g, ext, cvm), FRESH if self.ready.is_set() else None)
+        return self._cache.get((g, ext, cvm), self.fresh_since())
 
     def fresh_since(self) -> float:
-        """Return when a key is to have been asked for, for `cached` to take it (s, monotonic)."""
-        return time.monotonic() - FRESH if self.ready.is_set() else -math.inf
+        """Return since when a key is to have been asked for, for `cached` to take it (s, monotonic)."""
+        if not self.ready.is_set():
+            return -math.inf
+        now = time.monotonic()
+        whole = max((follower.since for follower in self._followers), default=math.inf)
+        return min(now - FRESH, max(whole, now - FOLLOWED))
 
     def prove(self, g: bytes, ext: str, cvm: bytes | None) -> None:
         """A phone has registered with this key: it is kept before those of strangers."""
