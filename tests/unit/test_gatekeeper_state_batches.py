@@ -43,10 +43,10 @@ def test_counters_go_with_a_batch_however_many_follow_each_other(path, monkeypat
     monkeypatch.setattr(keeper, "TICK", 0.05)
     real, batches = Store.apply, []
 
-    def apply(self, batch):
+    def apply(self, batch, *more):
         batches.append(len(batch.failures))
         time.sleep(0.02)  # what a commit takes on a slow disk: nearly always one is under way
-        real(self, batch)
+        real(self, batch, *more)
 
     monkeypatch.setattr(Store, "apply", apply)
 
@@ -102,7 +102,7 @@ def test_a_nonce_that_comes_while_a_batch_is_written_goes_with_the_next_one(path
 def test_what_ends_while_a_file_is_given_up_is_told_when_the_file_is_gone(path, monkeypatch, capfd):
     """Or else a kill at that moment brings back what a phone was told has ended."""
 
-    def fail(self, batch):
+    def fail(self, *_):
         raise StateUnavailableError("the disk is full", "df -h .")
 
     async def main():
