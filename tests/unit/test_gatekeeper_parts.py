@@ -233,6 +233,9 @@ class Registrar:
         self.events.append((*asked, source, False))
         self.source = source
 
+    def failed(self, data, source, now):
+        self.events.append(("dropped", source, "a fault"))
+
     def provide(self, ticket, answer, now):
         self.provided.append(answer)
         self.out.append((b"answer", self.source))

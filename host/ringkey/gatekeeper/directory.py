@@ -33,7 +33,7 @@ from ringkey.gatekeeper.sealing import BrokenSealError, Sealer
 
 # Seconds to wait for another writer: an import of 100,000 rows takes about 3.
 PATIENCE = 10.0
-_CACHE = 256  # KiB of pages in a gatekeeper's memory, in place of 2 MB
+_CACHE = 64  # KiB of pages in a gatekeeper's memory, in place of 2 MB
 _AT_ONCE = 500  # extensions asked for in one query
 KIND = Kind(
     "directory of extensions",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ringkey.gatekeeper import bpf
+from ringkey.gatekeeper import bpf, many
 from ringkey.gatekeeper.addresses import Address
 
 # Datagrams read before others have their turn: about 10 ms of GRQs.
@@ -46,6 +46,7 @@ class Ear:
         self._ends: list[tuple[float, str]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._changed = False
+        self._many = many.reader(sock, LONGEST)
         self._loop = asyncio.get_running_loop()
         sock.setblocking(False)
         with suppress(OSError):  # the kernel gives what it allows
@@ -118,6 +119,11 @@ class Ear:
     def _read(self) -> None:
         receive, take = self._sock.recvfrom, self._take
         try:
+            if self._many is not None:
+                left = BATCH
+                while left > 0 and (count := self._many.read(take)) > 0:
+                    left -= count if count == many.MOST else left
+                return
             for _ in range(BATCH):
                 data, source = receive(LONGEST)  # IPv4: an address is (host, port)
                 take(data, source)

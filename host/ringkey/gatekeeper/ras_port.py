@@ -14,6 +14,7 @@ from ras.registrar import Registrar
 
 from ringkey import log
 from ringkey.errors import UserError
+from ringkey.gatekeeper import many
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.ear import Ear
 from ringkey.gatekeeper.flow import Event, Flow, now
@@ -70,7 +71,7 @@ class RasPort:
         self._ear = Ear(sock, self._take, self._turn_over)
         if self._steering.strangers is not None:
             self._strangers = Ear(self._steering.strangers, self._take, self._turn_over)
-        self._flow.sendto, self._flow.phone_at = sock.sendto, self._steering.phone_at
+        self._flow.sendto, self._flow.phone_at = many.sender(sock), self._steering.phone_at
         for held in self._registrar.held():
             self._steering.phone_at(held.source[0])
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from ras.throttle import Throttle
 from ringkey import log, waiting
 from ringkey.admin import Admin
 from ringkey.errors import UserError
-from ringkey.gatekeeper import descriptors, metrics
+from ringkey.gatekeeper import descriptors, many, metrics
 from ringkey.gatekeeper.addresses import Address, Addresses
 from ringkey.gatekeeper.answers import Found, Status
 from ringkey.gatekeeper.client_tls import client_tls
@@ -87,6 +88,7 @@ class GatekeeperService:
 
         A key server that does not answer is waited for in the background.
         """
+        sys.setswitchinterval(many.SWITCH)
         try:
             await self._start()
         except BaseException:

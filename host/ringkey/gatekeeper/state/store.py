@@ -47,7 +47,7 @@ _OF_A_RECORD = 512
 _GONE_AT_ONCE = 64
 _TABLES = ("journal", "registration", "device_key", "nonce", "answer", "failure", "note")
 _MOMENT = "moment"
-_CACHE = 256  # KiB of pages in memory, in place of 2 MB
+_CACHE = 128  # KiB of pages in memory, in place of 2 MB: those that one batch writes
 _LENGTH = 4  # octets that say how long one of several is
 Failure = tuple[int, int, int]
 

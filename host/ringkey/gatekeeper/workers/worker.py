@@ -23,7 +23,7 @@ from ras.registrar import Registrar
 from ringkey import log
 from ringkey.admin import Check, run
 from ringkey.errors import UserError
-from ringkey.gatekeeper import metrics, ras_port
+from ringkey.gatekeeper import many, metrics, ras_port
 from ringkey.gatekeeper.addresses import Address
 from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
@@ -95,7 +95,7 @@ class WorkerPort(RasPort):
         """Begin to hear; the supervisor has opened the port."""
         *lanes, sock = self._service.sockets
         self._ear = Inlet(lanes, sock, self._take, self._odd, self._turn_over, self._service.deaf)
-        self._flow.sendto = sock.sendto
+        self._flow.sendto = many.sender(sock)
 
     def _odd(self, flag: int, data: bytes, source: Address) -> None:
         codec = self._service.codec
