@@ -400,11 +400,21 @@ def test_another_number_of_workers_takes_all_over(world):
         )
 
 
+def taken_after_a_free_one():
+    """Return a listening socket whose port is the second of two that nobody else had, nor gets by chance.
+
+    They are below those that the system gives to whoever asks for any (ip(7), ip_local_port_range).
+    """
+    for port in range(20_000, 30_000, 2):
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return socket.create_server(("127.0.0.1", port + 1))
+    pytest.fail("no two ports are free")
+
+
 def test_what_one_worker_cannot_have_ends_the_start(world):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1] - 1  # the second worker's
+    with taken_after_a_free_one() as taken:
+        port = taken.getsockname()[1] - 1  # the first worker's
         with world.fleet.paused():
             assert world.stop() == 0
             sites.set_values(world.site, "gatekeeper", signalling_port=port, workers=WORKERS)
