@@ -86,17 +86,6 @@ def test_a_time_line_is_bounded_and_keeps_the_latest():
     assert news.line("1001")[-1]["at"] == 399
 
 
-def test_each_phone_that_may_be_registered_has_a_time_line(monkeypatch):
-    monkeypatch.setattr(module, "MAX_LINES", 2)
-    exts = [str(2000 + n) for n in range(100)]
-    few, enough = News(), News(phones=100)
-    for ext in exts:
-        log_in(few, ext)
-        log_in(enough, ext)
-    assert [ext for ext in exts if few.line(ext)] == exts[-2:]
-    assert all(enough.line(ext) for ext in exts)
-
-
 def test_strangers_push_out_strangers_and_no_phone(monkeypatch):
     monkeypatch.setattr(module, "MAX_STRANGERS", 10)
     monkeypatch.setattr(module, "MAX_LINES", 3)

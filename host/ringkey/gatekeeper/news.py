@@ -23,8 +23,8 @@ from ringkey.gatekeeper.generations import Generations
 MAX_CHANGES = 8192
 # Phones named in one answer: some 100 KiB, and 2 ms to put together; the rest is in the next.
 MAX_PHONES = 256
-# Time lines of extensions that have registered here, 100 octets each and 700 at the most; of so many, or
-# twice as many as there may be registrations, the half that was heard of last stays.
+# Time lines of extensions that have registered here, 100 octets each and 700 at the most; of so many, the
+# half that was heard of last stays.
 MAX_LINES = 40_000
 # The same of extensions that have not: strangers can name any.
 MAX_STRANGERS = 1024
@@ -35,14 +35,14 @@ _DIGITS = 18
 
 
 class News:
-    """The news of one gatekeeper's run.  phones: how many may be registered; each has a time line."""
+    """The news of one gatekeeper's run."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, phones: int = 0) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._run = secrets.token_hex(8)
         self._n = 0  # of the last change
         self._clock = clock
         self._changes: deque[str] = deque(maxlen=MAX_CHANGES)  # EXT; the last one has the number _n
-        self._lines = Generations(max(MAX_LINES, 2 * phones))  # EXT -> its line, as timeline.py makes it
+        self._lines = Generations(MAX_LINES)  # EXT -> its line, as timeline.py makes it
         self._strangers = Generations(MAX_STRANGERS)
         self._ext_of = Generations(MAX_SOURCES)
         self._waiting: asyncio.Event | None = None

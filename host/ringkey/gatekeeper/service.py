@@ -79,7 +79,7 @@ class GatekeeperService:
         self._admin: Admin | None = None
         self._metrics = Metrics()
         self._observed = Observed(self._metrics.time)
-        self._news = News(phones=config.max_registrations)
+        self._news = News()
         self._witnesses = Witnesses(self._record, self._observed, self._news, self._ended)
         self._began = time.monotonic()
 
