@@ -120,9 +120,9 @@ class Ear:
         receive, take = self._sock.recvfrom, self._take
         try:
             if self._many is not None:
-                left = BATCH
-                while left > 0 and (count := self._many.read(take)) > 0:
-                    left -= count if count == many.MOST else left
+                for _ in range(BATCH // many.MOST):
+                    if self._many.read(take) < many.MOST:
+                        break
                 return
             for _ in range(BATCH):
                 data, source = receive(LONGEST)  # IPv4: an address is (host, port)

@@ -16,7 +16,7 @@ from ringkey.gatekeeper import bpf
 from ringkey.gatekeeper.addresses import Address
 
 # s that a thread waits before it is given the interpreter, for `sys.setswitchinterval`: a batch of the state
-# wants it four times, and the answers of 60 phones wait for the batch.  Python's own 5 ms are too long for
+# wants it several times, and the answers of 60 phones wait for the batch.  Python's own 5 ms are too long for
 # that; shorter brings nothing more.
 SWITCH = 0.0003
 # Datagrams that are read with a call.
