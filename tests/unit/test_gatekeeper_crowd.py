@@ -132,6 +132,21 @@ def test_what_was_ended_in_a_crowd_does_not_come_back_with_the_old_pin(site, cha
     assert site.registrar.registration(ext) is None
 
 
+def test_a_machine_without_a_descriptor_costs_a_datagram_and_no_more(site, capsys):
+    settings = site.registrar.settings
+    addresses = settings.addresses
+
+    def none_left(_):
+        raise OSError(24, "of which nobody is to read")
+
+    rrq = site.greet(EXTS[0])
+    settings.addresses = none_left
+    assert site.turn(rrq) == []
+    settings.addresses = addresses
+    assert site.turn(rrq) == [RCF], "nothing had changed"
+    assert "reason=OSError" in capsys.readouterr().out
+
+
 def test_in_the_same_turn_of_a_crowd_memory_is_not_asked_whether_it_still_holds(site):
     """What the test above is about: without the end, the answer stands for AS_ONE ms, and no longer."""
     first, second = (site.greet(ext, crowd=True) for ext in EXTS)

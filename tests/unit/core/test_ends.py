@@ -36,6 +36,13 @@ def through(gatekeeper, net, seconds):
     return sent
 
 
+def asked_by_a_stranger(record, cvm):
+    """Return a GRQ with the keys of a phone and this check value, from elsewhere."""
+    value = build.gatekeeper_request(9, record.ext, STRANGER)
+    elements = {profile.G: record.g, profile.CVM_ID: cvm, profile.RE: Random(8)(16)}
+    return profile.seal(message.GRQ, value, elements, record.suite, record.ka)
+
+
 def number(octets):
     return message.decode_message(octets).value["requestSeqNum"]
 
@@ -74,10 +81,7 @@ def test_one_refusal_that_nobody_signs_is_not_given_again_without_end():
     phone.login.boot(None, 0)
     phone.login.entered("1001", "1234", 0)
     net.run(9000, lambda: phone.login.state == "online")
-    record = phone.store
-    value = build.gatekeeper_request(9, "1001", STRANGER)
-    elements = {profile.G: record.g, profile.CVM_ID: b"\xff\xff\xff", profile.RE: Random(8)(16)}
-    grq = profile.seal(message.GRQ, value, elements, record.suite, record.ka)
+    grq = asked_by_a_stranger(phone.store, b"\xff\xff\xff")
     answers = []
     for _ in range(5 * UNSIGNED):
         net.now += 1
@@ -97,9 +101,7 @@ def test_a_refusal_that_is_signed_is_given_again_as_often_as_it_is_asked_for():
     net.run(9000, lambda: phone.login.state == "online")
     record = phone.store
     site.revoked.add(record.g)
-    value = build.gatekeeper_request(9, "1001", STRANGER)
-    elements = {profile.G: record.g, profile.CVM_ID: record.cvm, profile.RE: Random(8)(16)}
-    grq = profile.seal(message.GRQ, value, elements, record.suite, record.ka)
+    grq = asked_by_a_stranger(record, record.cvm)
     (first,) = gatekeeper.receive(grq, STRANGER, net.now)
     for _ in range(2 * UNSIGNED):
         assert gatekeeper.receive(grq, STRANGER, net.now) == [first]
