@@ -25,6 +25,7 @@ from ringkey.gatekeeper.client_tls import client_tls
 from ringkey.gatekeeper.codec import HostCodec
 from ringkey.gatekeeper.direct import Direct
 from ringkey.gatekeeper.directory import Directory
+from ringkey.gatekeeper.huge_pages import HugePages
 from ringkey.gatekeeper.key_cache import Key
 from ringkey.gatekeeper.keys import KeyClient
 from ringkey.gatekeeper.metrics import Metrics
@@ -76,6 +77,7 @@ class GatekeeperService:
         self._signalling: Signalling | None = None
         self._control: ControlServer | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._collapsing: asyncio.Task[None] | None = None
         self._admin: Admin | None = None
         self._metrics = Metrics()
         self._observed = Observed(self._metrics.time)
@@ -97,9 +99,10 @@ class GatekeeperService:
 
     async def stop(self) -> None:
         """Close everything; safe at any time, and twice."""
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        for task in (self._watch, self._collapsing):
+            if task is not None:
+                task.cancel()
+        self._watch = self._collapsing = None
         if self._state is not None and self.ports:
             await self._state.settled()  # answers that wait for it go out
         parts = (self._admin, self._control, self._ras, self._signalling, self._keys)
@@ -220,6 +223,9 @@ class GatekeeperService:
             await self._open_admin(config.admin, self._keys, self._directory)
         self._watch = asyncio.create_task(
             certificates.watch((config.certificate,), config.key_server_ca, self._log), name="certificates"
+        )
+        self._collapsing = asyncio.create_task(
+            HugePages().keep(lambda: 0 if self._ras is None else self._ras.received), name="huge pages"
         )
         self._log.info("gatekeeper", extensions=self._directory.count(), suites=list(config.suites))
 
