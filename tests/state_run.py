@@ -49,7 +49,7 @@ class Run:
         self.registrar = registrar()
         self.keys = Keys()
         self.sent = []
-        self.outbox = Outbox(self.state.noticed, lambda data, address: self.sent.append(data))
+        self.outbox = Outbox(self.state.noticed, lambda data, address: self.sent.append(data), lambda: None)
         self.left = None
         self.had = Keys()
 

@@ -69,8 +69,10 @@ class Attempts:
         Its address and port where it has proven it from there last: a neighbour behind the same
         router is somebody else.  Its address where it has another port now, as after a power cut.
         """
-        # As `_held`, which would be one call more for each request.
-        held: "Held | None" = self._held_of(ext)
+        return self.own_beside(self._held_of(ext), source, ext, g, now)
+
+    def own_beside(self, held: "Held | None", source, ext: str, g: bytes, now: int):
+        """As `own`, for whoever has the registration of `ext` already."""
         if held is not None and held.g == g and held.proven[0] == source[0]:
             if held.proven[1] == source[1]:
                 return (source, ext, g)

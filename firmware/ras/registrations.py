@@ -116,10 +116,13 @@ class Registrations:
         else:
             self.release(old, "undefinedReason", now)
 
-    def replace_silently(self, old: Held, new: Held) -> None:
-        """End `old` since the same phone has registered anew; whoever calls tells of it."""
+    def renew(self, old: Held, new: Held, life: int, now: int) -> None:
+        """Hold `new` in place of `old` since the same phone has registered anew; whoever calls tells of it."""
         self._inherit(old, new)
-        self._end(old, "expire", "")
+        # Its place in the table of extensions stays: what is taken out and put in has a table made anew
+        # now and then.
+        self._end(old, "expire", "", stays=True)
+        self.add(new, life, now)
 
     def _inherit(self, old: Held, new: Held) -> None:
         """Let `attempts` have no entry for what `new` is about to say."""
@@ -257,26 +260,29 @@ class Registrations:
 
     # -- the end of a registration
 
-    def _end(self, held: Held, event: str, reason: str) -> None:
+    def _end(self, held: Held, event: str, reason: str, stays: bool = False) -> None:
+        """End a registration.  stays: its extension has another one in a moment."""
         held.machine = held.machine.after(event)
-        if self._by_identifier.get(held.key) is held:
-            del self._by_identifier[held.key]
-        self._forget(held)
+        key: "object" = held.key
+        if self._by_identifier.get(key) is held:
+            del self._by_identifier[key]
         held.forget_keys()
-        release: "Release | None" = self._releasing.pop(held.key, None) if self._releasing else None
+        self._forget(held, stays)
+        release: "Release | None" = self._releasing.pop(key, None) if self._releasing else None
         if release is not None:
             # Whatever ended it, a URQ of the endpoint that crossed ours too: ours waits no longer.
             self._releases.pop(release.number, None)
         elif reason:  # the end of a release was told when it began
             self._events.append(("ended", held, reason))
 
-    def _forget(self, held: Held) -> None:
-        """Forget SID and Ks (protocol.md section 7)."""
+    def _forget(self, held: Held, stays: bool = False) -> None:
+        """Forget SID and Ks (protocol.md section 7).  stays: as `_end` has it."""
         if self._by_sid:
             self._by_sid.pop(held.sid, None)
         held.forget_ks()
         if self._by_ext.get(held.ext) is held:
-            del self._by_ext[held.ext]
+            if not stays:
+                del self._by_ext[held.ext]
             if held.proven is not None:
                 self._attempts.left(held)
 

@@ -48,6 +48,20 @@ class Memory:
     turn = None
 
 
+class Sender:
+    """Notes what is sent, and when it goes out."""
+
+    def __init__(self, sent):
+        self._sent, self._waits = sent, []
+
+    def send(self, data, address):
+        self._waits.append((data, address))
+
+    def flush(self):
+        self._sent += self._waits
+        self._waits.clear()
+
+
 class World:
     """A flow, and what comes out of it."""
 
@@ -63,7 +77,7 @@ class World:
             lambda *what: self.ignored.append(what),
             Observed(),
         )
-        self.flow.sendto = lambda data, address: self.sent.append((data, address))
+        self.flow.sender = Sender(self.sent)
         self.flow.phone_at = self.phones.append
 
     def turn(self, *datagrams):
@@ -131,15 +145,44 @@ def test_what_fails_again_and_again_is_a_few_lines(clock, capsys):
     assert 1 <= capsys.readouterr().out.count("registrar_failed") <= 3 * flow.FAULTS
 
 
-def test_what_the_network_does_not_take_is_lost(clock):
-    def refuse(data, address):
-        raise OSError("no buffer space")
-
+def test_a_bug_of_who_hears_of_events_is_one_datagrams(clock, capsys):
     world = World()
-    world.flow.sendto = refuse
+    hear = world.told.append
+
+    def told(event):
+        hear(event)
+        raise KeyError("of which nobody is to read")
+
+    world.flow._on_event = told
+    world.turn(b"a", b"bug", b"b")
+    assert world.flow.received == 3
+    assert world.sent == [(b"to a", HERE), (b"to b", HERE)]
+    said = capsys.readouterr().out
+    assert "KeyError" in said
+    assert "of which nobody" not in said
+
+
+def test_what_is_read_together_is_answered_together(clock):
+    world = World()
+    world.flow.take(b"a", HERE)
+    world.flow.take(b"b", HERE)
+    assert world.sent == []
+    world.flow.turn_over()
+    assert world.sent == [(b"to a", HERE), (b"to b", HERE)]
+
+
+def test_what_nobody_has_asked_for_goes_out_at_once(clock):
+    world = World()
+    world.registrar.out.append((b"URQ", HERE))
+    world.flow.work()
+    assert world.sent == [(b"URQ", HERE)]
+
+
+def test_where_there_is_no_port_nothing_is_sent(clock):
+    world = World()
+    world.flow.sender = None
     world.turn(b"a")
-    world.flow.sendto = None
-    world.turn(b"b")
+    world.flow.flush()
     assert world.sent == []
 
 
@@ -179,7 +222,7 @@ class Noticed:
 def test_what_waits_goes_out_once_and_what_came_twice_twice():
     async def main():
         sent, noticed = [], Noticed()
-        outbox = Outbox(noticed, lambda *one: sent.append(one))
+        outbox = Outbox(noticed, lambda *one: sent.append(one), lambda: None)
         first = noticed.waiting = Waiting(asyncio.get_running_loop(), 60)
         outbox.put([(b"RCF", HERE)])
         outbox.put([(b"GCF", HERE)])
@@ -191,5 +234,21 @@ def test_what_waits_goes_out_once_and_what_came_twice_twice():
         assert sent == [(b"GCF", HERE), (b"RCF", HERE), (b"RCF", HERE)]
         first.add(outbox, (b"late", HERE))
         assert sent[-1] == (b"late", HERE)
+
+    asyncio.run(main())
+
+
+def test_what_has_waited_goes_out_together_of_each_port():
+    async def main():
+        out, noticed = [], Noticed()
+        senders = [Sender(out), Sender(out)]
+        outboxes = [Outbox(noticed, one.send, one.flush) for one in senders]
+        wait = Waiting(asyncio.get_running_loop(), 60)
+        for which, data in ((0, b"a"), (0, b"b"), (1, b"c"), (0, b"d")):
+            noticed.waiting = wait
+            outboxes[which].put([(data, HERE)])
+        assert out == []
+        wait.release()
+        assert out == [(data, HERE) for data in (b"a", b"b", b"c", b"d")]
 
     asyncio.run(main())

@@ -52,6 +52,19 @@ class Keys:
         return -math.inf
 
 
+class Sender:
+    """Notes what is sent."""
+
+    def __init__(self, sent):
+        self._sent = sent
+
+    def send(self, data, address):
+        self._sent.append(data)
+
+    def flush(self):
+        pass
+
+
 class Site:
     """A RAS port without sockets, and the directory as a command would open it besides."""
 
@@ -74,7 +87,7 @@ class Site:
 
         self.sent = []
         self.port = RasPort(self.registrar, lookups, on_event)
-        self.port._flow.sendto = lambda data, address: self.sent.append(data)
+        self.port._flow.sender = Sender(self.sent)
         # Its timers want a loop; nothing here waits for one.
         self.port._arm = lambda: None
         self.directories = (directory, self.command)

@@ -6,10 +6,10 @@ import socket
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ringkey.gatekeeper import many
+from ringkey.gatekeeper import many, many_calls
 from ringkey.gatekeeper.ear import LONGEST
 
-pytestmark = pytest.mark.skipif(not many._LINUX, reason="a sockaddr_in is another one here")
+pytestmark = pytest.mark.skipif(not many_calls.LINUX, reason="a sockaddr_in is another one here")
 
 
 def port(host="127.0.0.1"):
@@ -81,27 +81,66 @@ def test_a_source_is_one_object_and_few_are_remembered(ends, monkeypatch):
     assert len(reader._known) == 1
     sender = many.sender(ends[0])
     for who in (1, 2):
-        sender(b"x", ends[who].getsockname())
-        select.select([ends[who]], [], [], 10)
-        assert ends[who].recvfrom(10)[0] == b"x"
+        sender.send(b"x", ends[who].getsockname())
+        sender.flush()
+        assert heard(ends[who]) == (b"x", ends[0].getsockname())
     assert len(sender._known) == 1
 
 
+def heard(sock):
+    """Return the next datagram that a socket hears, and its source."""
+    assert select.select([sock], [], [], 10)[0], "nothing came"
+    return sock.recvfrom(65_536)
+
+
+def nothing_more(sock):
+    with pytest.raises(BlockingIOError):
+        sock.recvfrom(1)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from([1, 2]), st.binary(max_size=1500))
-def test_what_is_sent_arrives(ends, who, data):
-    many.sender(ends[0])(data, ends[who].getsockname())
-    select.select([ends[who]], [], [], 10)
-    assert ends[who].recvfrom(2000) == (data, ends[0].getsockname())
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=60), st.integers(0, 60)), max_size=80))
+def test_what_is_sent_arrives_in_its_order(ends, sent):
+    sender = many.sender(ends[0])
+    for who, data, times in sent:
+        sender.send(data * times, ends[who].getsockname())
+    sender.flush()
+    for who in (1, 2):
+        for data in [data * times for to, data, times in sent if to == who]:
+            assert heard(ends[who]) == (data, ends[0].getsockname())
+        nothing_more(ends[who])
+
+
+def test_they_go_out_when_they_are_many_or_when_it_is_said(ends):
+    sender = many.sender(ends[0])
+    for n in range(many.MOST - 1):
+        sender.send(bytes((n,)), ends[1].getsockname())
+    nothing_more(ends[1])
+    sender.send(b"last", ends[1].getsockname())
+    assert [heard(ends[1])[0] for _ in range(many.MOST)] == [*map(bytes, ((n,) for n in range(15))), b"last"]
+    sender.send(b"one", ends[1].getsockname())
+    nothing_more(ends[1])
+    sender.flush()
+    assert heard(ends[1])[0] == b"one"
+    sender.flush()
+    nothing_more(ends[1])
 
 
 def test_what_the_network_does_not_take_and_what_comes_of_it_is_passed_over(ends):
     with port() as gone:
         nobody = gone.getsockname()
     sender, reader = many.sender(ends[0]), many.reader(ends[0], LONGEST)
-    sender(b"x", nobody)  # the kernel is told by ICMP that nobody is there
-    sender(bytes(70_000), ends[1].getsockname())  # too long
-    sender(b"x", ("255.255.255.255", 9))  # not without SO_BROADCAST
+    sender.send(b"before", ends[1].getsockname())
+    sender.send(b"x", nobody)  # the kernel is told by ICMP that nobody is there
+    sender.send(b"x", ("255.255.255.255", 9))  # not without SO_BROADCAST
+    sender.send(b"x", ("255.255.255.255", 9))
+    sender.send(b"between", ends[1].getsockname())
+    sender.send(bytes(70_000), ends[1].getsockname())  # too long
+    sender.send(bytes(many.LONGEST_OUT + 1), ends[1].getsockname())  # for a place among many
+    sender.send(b"after", ends[1].getsockname())
+    sender.flush()
+    assert [len(heard(ends[1])[0]) for _ in range(4)] == [6, 7, many.LONGEST_OUT + 1, 5]
+    nothing_more(ends[1])
     ends[1].sendto(b"y", ends[0].getsockname())
     assert [data for call in read(reader) for data, _ in call] == [b"y"]
 
@@ -112,19 +151,23 @@ def test_a_socket_that_is_closed_neither_reads_nor_sends():
         other.sendto(b"x", closed.getsockname())
         closed.close()
         assert read(reader) == []
-        sender(b"x", other.getsockname())
-        with pytest.raises(BlockingIOError):
-            other.recvfrom(100)
+        sender.send(b"x", other.getsockname())
+        sender.flush()
+        nothing_more(other)
 
 
 def test_elsewhere_a_socket_does_it_itself(monkeypatch):
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         assert many.reader(sock, LONGEST) is None
-        assert many.sender(sock) == sock.sendto
-    with port() as sock:
-        for name, value in (("_LINUX", False), ("_RECEIVE", None), ("_SEND", None)):
+        assert type(many.sender(sock)) is many.Sender
+    with port() as sock, port() as other:
+        for name, value in (("LINUX", False), ("RECEIVE", None), ("SEND", None)):
             with monkeypatch.context() as patch:
-                patch.setattr(many, name, value)
-                assert name == "_SEND" or many.reader(sock, LONGEST) is None
-                assert name == "_RECEIVE" or many.sender(sock) == sock.sendto
-        assert many._system("no_such_function") is None
+                patch.setattr(many_calls, name, value)
+                assert name == "SEND" or many.reader(sock, LONGEST) is None
+                assert name == "RECEIVE" or type(many.sender(sock)) is many.Sender
+        sender = many.Sender(sock)
+        sender.send(b"x", ("255.255.255.255", 9))
+        sender.send(b"y", other.getsockname())
+        assert heard(other) == (b"y", sock.getsockname())
+        assert many_calls._system("no_such_function") is None

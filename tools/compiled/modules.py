@@ -28,6 +28,7 @@ GATEKEEPER = (
     "generations",
     "key_cache",
     "latencies",
+    "many",
     "news",
     "observed",
     "phone_records",

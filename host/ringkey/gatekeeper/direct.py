@@ -55,7 +55,8 @@ class Direct(Registrar):
         """Answer a log-in that is in order; else return False, and nothing has changed."""
         ext, g, cvm, re, rg = log_in[:5]
         kind, suite, attempts, held = shape.kind, shape.suite, self.attempts, self._registrations
-        own = attempts.own(source, ext, g, now)
+        old = held.of(ext)
+        own = attempts.own_beside(old, source, ext, g, now)
         if suite is None or shape.icv is None or attempts.refused_as(own, source, ext, g, now) is not None:
             return False
         if len(self._pending) and self._pending.holds(key):
@@ -74,7 +75,6 @@ class Direct(Registrar):
             or (self._servers and g[:SERVER_ID] not in self._servers)
         ):
             return False
-        old = held.of(ext)
         phone = is_rrq or own is not None or (old is not None and old.g == g)
         if not phone and not fits(g, ext):
             return False
@@ -180,9 +180,10 @@ class Direct(Registrar):
         held.software = software(product, version)
         elements: tuple[bytes, ...] = (re, rg, sid, b"\x01") if renew else (re, rg, sid)
         answer = template.fill_in(number, held.identifier, elements, ka)
-        if old is not None:
-            registrations.replace_silently(old, held)
-        registrations.add(held, life, now)
+        if old is None:
+            registrations.add(held, life, now)
+        else:
+            registrations.renew(old, held, life, now)
         self._answers.put(key, answer, now)
         self._out.append((answer, source))
         self._events.append((LOGGED_IN, held, old))

@@ -15,6 +15,7 @@ from ringkey import log
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.at_once import AtOnce
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
+from ringkey.gatekeeper.many import Sender
 from ringkey.gatekeeper.observed import Observed
 from ringkey.gatekeeper.record import Budget
 from ringkey.gatekeeper.state.noticed import Noticed
@@ -40,8 +41,8 @@ class Flow:
     key; ignore: of each address that the kernel is to drop, and for how many seconds; noticed: tells what
     answers wait for.
 
-    sendto: the socket's, None while there is none; phone_at: is told of addresses of phones, None where
-    nobody wants to know; received: how many datagrams there were.
+    sender: what answers go out by, None while there is nothing; phone_at: is told of addresses of phones,
+    None where nobody wants to know; received: how many datagrams there were.
     """
 
     def __init__(  # noqa: PLR0917 - as many as there are to tell
@@ -60,14 +61,14 @@ class Flow:
         self._look_up = look_up
         self._ignore = ignore
         self._observed = observed
-        self._outbox: Outbox | None = None if noticed is None else Outbox(noticed, self.send)
+        self._outbox: Outbox | None = None if noticed is None else Outbox(noticed, self.send, self.flush)
         self._budget = Budget(FAULTS, "faults")
         self._log: Any = log.get("ringkey.gatekeeper.ras")
         self._turns = 0
         self._now = 0  # of the turn
         self._begun = 0  # when the turn did that this one counts as
         self._count = 0  # of the turn's datagrams
-        self.sendto: Any = None
+        self.sender: Sender | None = None
         self.phone_at: Any = None
         self.received = 0
 
@@ -89,7 +90,11 @@ class Flow:
         except Exception as error:
             # A bug of ours, or this machine has no descriptor left: not to be everybody's outage.
             self._failed(error, data, source)
-        self.work()  # for each: an answer waits for what it says, not for what others did (Outbox)
+        try:
+            self.work()  # for each: an answer waits for what it says, not for what others did (Outbox)
+        except Exception as error:
+            # A bug of who hears of events: others were read with the same call, and are to be heard.
+            self.fault(error, source=place(source))
 
     def _failed(self, error: Exception, data: bytes, source: Any) -> None:
         """Make one datagram's failure noise of its source, and a line."""
@@ -106,6 +111,7 @@ class Flow:
     def turn_over(self) -> None:
         """What was there to be read together is done."""
         self._memory.turn = None
+        self.flush()
 
     def begin_anew(self) -> None:
         """Let the next turn be one of its own, also in a crowd: the directory has changed, somebody says."""
@@ -125,23 +131,29 @@ class Flow:
                     self._look_up(event)
             elif name == "ignored":
                 self._ignore(event[1], event[2] / 1000)
-        if self.sendto is not None:
+        if self.sender is not None:
             out = registrar.datagrams_to_send()
             if self._outbox is not None:
                 self._outbox.put(out)
             else:
                 for data, address in out:
                     self.send(data, address)
+            if self._memory.turn is None:  # else together with others of the turn
+                self.sender.flush()
 
     def send(self, data: bytes, address: Any) -> None:
-        """Send a datagram; what the network does not take now is lost, as datagrams are."""
-        if self.sendto is None:
-            return
-        try:  # noqa: SIM105 - what suppress costs is a tenth of what sending does
-            self.sendto(data, address)
-        except OSError:
-            pass
-        self._observed.went(data)
+        """Send a datagram, at the next `flush` at the latest.
+
+        What the network does not take then is lost, as datagrams are.
+        """
+        if self.sender is not None:
+            self.sender.send(data, address)
+            self._observed.went(data)
+
+    def flush(self) -> None:
+        """Send what waits to go out together."""
+        if self.sender is not None:
+            self.sender.flush()
 
     def _proven(self, event: Event) -> None:
         """Tell the address of a phone that has proven its PIN."""

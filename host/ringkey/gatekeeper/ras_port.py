@@ -71,7 +71,7 @@ class RasPort:
         self._ear = Ear(sock, self._take, self._turn_over)
         if self._steering.strangers is not None:
             self._strangers = Ear(self._steering.strangers, self._take, self._turn_over)
-        self._flow.sendto, self._flow.phone_at = many.sender(sock), self._steering.phone_at
+        self._flow.sender, self._flow.phone_at = many.sender(sock), self._steering.phone_at
         for held in self._registrar.held():
             self._steering.phone_at(held.source[0])
 
@@ -96,7 +96,7 @@ class RasPort:
         for ear in self._ears():
             ear.close()
         self._multicast = self._strangers = self._ear = None
-        self._flow.sendto = None
+        self._flow.sender = None
 
     @property
     def address(self) -> Address:

@@ -32,16 +32,28 @@ class Waiting:
         self._timer.cancel()
         self.over = True
         held, self._held = self._held, []
+        last: Outbox | None = None
         for outbox, one in held:
+            if last is not None and outbox is not last:
+                last.flush()
+            last = outbox
             outbox.release(one)
+        if last is not None:
+            last.flush()
 
 
 class Outbox:
-    """Sends what a registrar wants sent: at once, or when the changes before it are kept."""
+    """Sends what a registrar wants sent: at once, or when the changes before it are kept.
 
-    def __init__(self, noticed: Noticed, send: Callable[[bytes, Address], None]) -> None:
+    send: takes a datagram; flush: has those go out that it has taken, and is called for those that waited.
+    """
+
+    def __init__(
+        self, noticed: Noticed, send: Callable[[bytes, Address], None], flush: Callable[[], None]
+    ) -> None:
         self._noticed = noticed
         self._send = send
+        self.flush = flush
         self._held: dict[tuple[bytes, Address], Waiting] = {}
 
     def put(self, datagrams: list[tuple[bytes, Address]]) -> None:

@@ -95,7 +95,7 @@ class WorkerPort(RasPort):
         """Begin to hear; the supervisor has opened the port."""
         *lanes, sock = self._service.sockets
         self._ear = Inlet(lanes, sock, self._take, self._odd, self._turn_over, self._service.deaf)
-        self._flow.sendto = many.sender(sock)
+        self._flow.sender = many.sender(sock)
 
     def _odd(self, flag: int, data: bytes, source: Address) -> None:
         codec = self._service.codec
