@@ -117,7 +117,7 @@ class Registrations:
             self.release(old, "undefinedReason", now)
 
     def renew(self, old: Held, new: Held, life: int, now: int) -> None:
-        """Hold `new` in place of `old` since the same phone has registered anew; whoever calls tells of it."""
+        """Hold `new` in place of `old`, the same phone having registered anew; whoever calls tells of it."""
         self._inherit(old, new)
         # Its place in the table of extensions stays: what is taken out and put in has a table made anew
         # now and then.

@@ -5,7 +5,12 @@ protocol.md section 5.  Bounded in number and in time; when full, the oldest goe
 
 from collections import deque
 
+from ras.compat import const
+
 _NEVER = 1 << 62  # ms
+# Octets of a nonce that are remembered: two that a phone draws are the same in so many once in 2^120, and the
+# sixteenth octet takes 16 of memory on a host.
+_KEPT = const(15)
 _UNTIDY = 64  # places of an Erasable that may be nobody's, besides as many as there are entries
 
 
@@ -136,7 +141,7 @@ class Nonces(Recent):
     """Nonces, and of which of several requests each has come.
 
     An exchange has one Re for its GRQ and its RRQ: one entry of one table, and one place in its order,
-    which is the first request's.
+    which is the first request's.  Of a nonce the first _KEPT octets are remembered.
     """
 
     def __init__(self, limit: int, kinds: "tuple[str, ...]") -> None:
@@ -148,12 +153,13 @@ class Nonces(Recent):
 
     def has(self, kind: str, nonce: bytes) -> bool:
         """Tell whether such a request has come with this nonce."""
-        return bool(self._entries.get(nonce, 0) & self.bits[kind])
+        return bool(self._entries.get(nonce[:_KEPT], 0) & self.bits[kind])
 
     def add(self, kind: str, nonce: bytes) -> None:
         """Remember that such a request has come with this nonce."""
-        self.put(nonce, self._entries.get(nonce, 0) | self.bits[kind], 0)
+        key = nonce[:_KEPT]
+        self.put(key, self._entries.get(key, 0) | self.bits[kind], 0)
 
     def pairs(self) -> list:
-        """Return all (kind, nonce), oldest nonce first."""
+        """Return all (kind, nonce) as far as they are remembered, oldest nonce first."""
         return [(kind, nonce) for nonce in self._order for kind in self._kinds if self.has(kind, nonce)]

@@ -175,7 +175,8 @@ def test_under_churn_the_journal_stays_short_and_says_all_there_is(small, tmp_pa
                 found = on_disk(path)
                 assert found.broken == 0
                 assert found.registrations == held_in(one)
-                assert found.nonces == kept.nonces(registrar), "each, and in their order"
+                nonces = [(kind, re[:15]) for kind, re in found.nonces]
+                assert nonces == kept.nonces(registrar), "each, and in their order"
                 looked += 1
 
     async def main():
@@ -260,7 +261,7 @@ def test_a_state_of_version_0002_goes_on_and_is_written_anew(tmp_path):
         async with run(path) as third:
             assert held_in(third) == was
             assert third.had.found == {NAME: FOUND}
-            assert kept.nonces(third.registrar) == [(GRQ, b"a" * 16), (RRQ, b"b" * 16)]
+            assert kept.nonces(third.registrar) == [(GRQ, b"a" * 15), (RRQ, b"b" * 15)]
             key = of_request(SOURCE, b"request")
             assert third.registrar._answers.get(key, ticks.moment().mono) == b"answer"
             with closing(sqlite3.connect(path)) as raw:

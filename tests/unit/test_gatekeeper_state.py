@@ -70,7 +70,7 @@ def test_all_of_it_comes_back(path):
             assert second.had.found == {NAME: FOUND}
             assert second.had.statuses == {"https://a:1": status}
             assert second.registrar.server_nonces.key == rg
-            assert kept.nonces(second.registrar) == [("GRQ", b"e" * 16)]
+            assert kept.nonces(second.registrar) == [("GRQ", b"e" * 15)], "as far as it is remembered"
             assert (
                 second.registrar._answers.get(of_request(SOURCE, b"request"), ticks.moment().mono)
                 == b"answer"
@@ -531,7 +531,7 @@ def test_what_an_answer_is_remembered_by_is_of_one_request_from_one_place():
     flipped = {of_request(SOURCE, bytes((octet,)) + b"request") for octet in range(256)}
     assert len(flipped) == 256
     # It is in files: another one wants another version of the state.
-    assert of_request(SOURCE, b"request").hex() == "d0f6062683263854a6fd816946a00eac"
+    assert of_request(SOURCE, b"request").hex() == "d0f6062683263854a6fd816946a00e"
 
 
 def test_other_rows():
@@ -543,6 +543,8 @@ def test_other_rows():
     with pytest.raises(ValueError, match="no name"):
         rows.key_of(b"short")
     reply = (of_request(("2001:db8::1", 65535), b"q" * 300), b"a", 1 << 40)
+    before = (reply[0] + b"!", *reply[1:])  # a version before remembered an octet more
+    assert rows.unpack_reply(rows.pack_reply(*before)) == reply
     assert rows.unpack_reply(rows.pack_reply(*reply)) == reply
     before = pack_answer(("2001:db8::1", 65535), b"q" * 300, b"a", 1 << 40)
     assert rows.unpack_reply(rows.reply_of(before)) == reply

@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ras.held import Held
 from ras.keys import SHA256
+from ringkey.gatekeeper import news as module
 from ringkey.gatekeeper import timeline
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN, apart
 from ringkey.gatekeeper.generations import Generations
@@ -62,6 +63,15 @@ def test_a_log_in_in_one_entry_reads_as_its_steps_do(story):
             singly.event(one)
         assert together.line("1001") == singly.line("1001")
         assert len(together.line("1001")) <= timeline.MAX_ENTRIES
+
+
+def test_phones_that_say_nothing_more_after_a_gcf_are_in_their_time_lines_all_the_same(monkeypatch):
+    monkeypatch.setattr(module, "MAX_GREETED", 3)
+    news = News(Clock())
+    for n in range(10):
+        news.event((GREETED, HERE, str(n), bytes(16), "sha256", CVM, True))
+        assert len(news._greetings) <= 3
+    assert [len(news.line(str(n))) for n in range(10)] == [3] * 10
 
 
 def told(*events, gap=0.003):

@@ -18,6 +18,7 @@ from ringkey.gatekeeper import reasons, timeline
 from ringkey.gatekeeper.addresses import Address, place
 from ringkey.gatekeeper.events import GREETED, LOGGED_IN
 from ringkey.gatekeeper.generations import Generations
+from ringkey.gatekeeper.timeline import AGAIN, BOTH
 
 # Changes kept for who asks what is new: 16 s of 500 registrations a second; who is slower asks for all.
 MAX_CHANGES = 8192
@@ -28,6 +29,9 @@ MAX_PHONES = 256
 MAX_LINES = 40_000
 # The same of extensions that have not: strangers can name any.
 MAX_STRANGERS = 1024
+# Phones whose GRQ was in order and whose RRQ is still to come: as many as there are of 8,000 log-ins a second
+# that take an eighth of one.  What is beyond goes to the time lines at once.
+MAX_GREETED = 1024
 # Addresses that sent a GRQ, to know whose a message is that is dropped before its extension is known.
 MAX_SOURCES = 4096
 # Digits of a number of changes: more than any run lives to see.
@@ -45,6 +49,8 @@ class News:
         self._lines = Generations(MAX_LINES)  # EXT -> its line, as timeline.py makes it
         self._strangers = Generations(MAX_STRANGERS)
         self._ext_of = Generations(MAX_SOURCES)
+        # EXT -> (when, where, suite): what stands in no time line yet, since it will be a whole log-in's.
+        self._greetings: dict[str, tuple[float, str, str]] = {}
         self._waiting: asyncio.Event | None = None
 
     def event(self, event: tuple[Any, ...]) -> None:
@@ -60,6 +66,10 @@ class News:
     def line(self, ext: str) -> list[dict[str, Any]]:
         """Return an extension's time line, oldest first: at, what, words, mood ("plain", "good" or "bad")."""
         found: bytes = self._lines.get(ext) or self._strangers.get(ext) or b""
+        greeting = self._greetings.get(ext)
+        if greeting is not None:
+            began, where, suite = greeting
+            found = timeline.add(found, began, GREETED, where, suite)
         return [_worded(one) for one in timeline.entries(found)]
 
     @property
@@ -116,12 +126,27 @@ class News:
 
     def _greeted(self, source: Address, ext: str, _g: bytes, suite: str, *_more: object) -> None:
         self._ext_of.put(source, ext)
-        self._add(ext, GREETED, place(source), suite)
+        self._settle(ext)
+        if len(self._greetings) >= MAX_GREETED:
+            for one in list(self._greetings):
+                self._settle(one)
+        self._greetings[ext] = (self._clock(), place(source), suite)
 
     def _logged_in(self, held: Any, old: Any) -> None:
         here = place(held.source)
         there = "" if old is None else here if old.source == held.source else place(old.source)
-        self._add(held.ext, LOGGED_IN, here, there)
+        greeting = self._greetings.pop(held.ext, None)
+        if greeting is None:
+            self._add(held.ext, LOGGED_IN, here, there)
+            return
+        began, where, suite = greeting
+        now = self._clock()
+        what = timeline.together(began, where, now, here, there)
+        if what is None:
+            self._put(held.ext, began, GREETED, where, suite)
+            self._put(held.ext, now, LOGGED_IN, here, there)
+        else:
+            self._put(held.ext, began, what, where, suite, now)
 
     def _ended(self, held: Any, reason: str) -> None:
         self._add(held.ext, "ended", reason)
@@ -131,7 +156,22 @@ class News:
         if ext is not None:
             self._add(ext, "dropped", reason)
 
+    def _settle(self, ext: str) -> None:
+        """Let a GRQ stand in the time line that no RRQ has followed."""
+        greeting = self._greetings.pop(ext, None)
+        if greeting is not None:
+            began, where, suite = greeting
+            self._put(ext, began, GREETED, where, suite)
+
     def _add(self, ext: str, what: str, detail: str = "", more: str = "") -> None:
+        if self._greetings:
+            self._settle(ext)
+        self._put(ext, self._clock(), what, detail, more)
+
+    def _put(  # noqa: PLR0917 - what an entry has
+        self, ext: str, at: float, what: str, detail: str, more: str, ended: float = 0.0
+    ) -> None:
+        """Put an entry into a time line; as `timeline.add` has it."""
         table = self._lines
         line = table.get(ext)
         if line is None:
@@ -140,7 +180,7 @@ class News:
                 self._strangers.pop(ext)
             else:
                 table = self._strangers
-        table.put(ext, timeline.add(line, self._clock(), what, detail, more))
+        table.put(ext, timeline.add(line, at, what, detail, more, ended))
         if what in _CHANGE:
             self._changes.append(ext)
             self._n += 1
@@ -154,10 +194,10 @@ class News:
 
 # What others hear of at once.  The steps in between are read by who looks at that phone.
 _CHANGE: Final = frozenset(
-    {"refused", "registered", LOGGED_IN, "ended", "dropped", "channel-open", "channel-closed"}
+    {"refused", "registered", LOGGED_IN, BOTH, AGAIN, "ended", "dropped", "channel-open", "channel-closed"}
 )
 # What only becomes of who has registered.
-_KNOWN: Final = frozenset({"registered", "ended", LOGGED_IN})
+_KNOWN: Final = frozenset({"registered", "ended", LOGGED_IN, BOTH, AGAIN})
 _TOLD: dict[str, Callable[..., None]] = {
     name: getattr(News, f"_{name}")
     for name in ("request", "lookup", "confirmed", "refused", "registered", "ended", "dropped")

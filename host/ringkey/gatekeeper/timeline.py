@@ -50,43 +50,52 @@ _TIME: Final = 6
 _HEAD: Final = _TIME + 2
 _OCTETS: Final = tuple(bytes((n,)) for n in range(256))
 _CODES: Final = {what: _OCTETS[n] for n, what in enumerate(WHATS)}
-_GREETED: Final = WHATS.index(GREETED)
 # How many that are read an entry of each kind stands for, at the least.
 _SHOWN: Final = tuple({GREETED: 3, BOTH: 4, AGAIN: 5}.get(what, 1) for what in WHATS)
 _ARCS: Final = {name: str(suite.arc) for name, suite in SUITES.items()}
 _NAMES: Final = {arc: name for name, arc in _ARCS.items()}
 
 
-def add(line: bytes, at: float, what: str, detail: str, more: str) -> bytes:
-    """Return a line with one entry more; at: seconds since 1970; what: one of WHATS."""
-    when = int(at * 1000 + 0.5)
-    after = line
+def together(began: float, where: str, ended: float, here: str, there: str) -> str | None:
+    """Return BOTH or AGAIN where a GREETED and the LOGGED_IN after it are one entry, else None.
+
+    began, ended: when they were; where: a GREETED's place; here, there: what a LOGGED_IN says.
+    """
+    if where != here or (there and there != here) or not 0 <= _ms(ended) - _ms(began) <= _LONGEST:
+        return None
+    return AGAIN if there else BOTH
+
+
+def add(  # noqa: PLR0917 - what an entry has
+    line: bytes, at: float, what: str, detail: str, more: str, ended: float = 0.0
+) -> bytes:
+    """Return a line with one entry more; at: seconds since 1970; what: one of WHATS.
+
+    ended: of BOTH and AGAIN, when the second request had its answer.
+    """
+    when = _ms(at)
     between = 0
     a, b = detail.encode()[:_LONGEST], more.encode()[:_LONGEST]
-    code = _CODES[what]
-    if what == GREETED:
+    if what in (GREETED, BOTH, AGAIN):
         b = _ARCS[more].encode()
-    elif what == LOGGED_IN and len(line) > _HEAD and line[_TIME] == _GREETED and (not more or more == detail):
-        end = _HEAD + 1 + len(a)
-        began = int.from_bytes(line[:_TIME], "big")
-        if 0 <= when - began <= _LONGEST and line[_HEAD] == len(a) and line[_HEAD + 1 : end] == a:
-            # The GCF and the RCF of one log-in, and nothing between.
-            b = line[end + 1 : end + 2]
-            after = line[end + 2 :]
-            when, between = began, when - began
-            code = _CODES[AGAIN if more else BOTH]
+    if ended:
+        between = _ms(ended) - when
     parts = (
         when.to_bytes(_TIME, "big"),
-        code,
+        _CODES[what],
         _OCTETS[between],
         _OCTETS[len(a)],
         a,
         _OCTETS[len(b)],
         b,
-        after,
+        line,
     )
     found = b"".join(parts)
     return found if len(found) < UNTIDY else _tidied(found)
+
+
+def _ms(at: float) -> int:
+    return int(at * 1000 + 0.5)
 
 
 def entries(line: bytes) -> list[Entry]:

@@ -84,6 +84,17 @@ def test_a_nonce_is_of_each_kind_of_request_by_itself():
     assert len(seen) == 3
 
 
+def test_of_a_nonce_fifteen_octets_are_remembered():
+    seen = Nonces(3, ("GRQ", "RRQ"))
+    seen.add("GRQ", bytes(16))
+    assert seen.has("GRQ", bytes(15) + b"x")
+    assert not seen.has("GRQ", bytes(14) + b"xx")
+    for kind, nonce in seen.pairs():
+        again = Nonces(3, ("GRQ", "RRQ"))
+        again.add(kind, nonce)
+        assert again.has("GRQ", bytes(16))
+
+
 def test_a_ban_doubles_up_to_its_longest():
     throttle = Throttle(limit=3, window=10000, first=1000, longest=4000)
     now = 0

@@ -68,7 +68,9 @@ def pack_reply(key: bytes, answer: bytes, when: int) -> bytes:
 def unpack_reply(octets: bytes) -> tuple[bytes, bytes, int]:
     """Return (key, answer, ticks)."""
     end = 9 + octets[0]
-    return octets[9:end], octets[end:], int.from_bytes(octets[1:9], "big")
+    # A version before had an octet more.
+    key = octets[9 : min(end, 9 + digests.OCTETS)]
+    return key, octets[end:], int.from_bytes(octets[1:9], "big")
 
 
 def reply_of(octets: bytes) -> bytes:
