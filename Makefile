@@ -101,7 +101,7 @@ COMPILED := build/compiled/lib
 
 .PHONY: compiled
 compiled: $(VENV)/.compiled ## Compile the gatekeeper's busiest modules for this machine, into a wheel
-	@PYTHONPATH=tools $(BIN)/python -m compiled
+	@PYTHONPATH=tools $(BIN)/python -m compiled --out $(patsubst %/lib,%,$(COMPILED))
 
 COMPILED_TESTS := $(wildcard tests/unit/core/test_*.py tests/unit/test_gatekeeper_*.py tests/unit/test_workers_*.py) \
 	$(addprefix tests/unit/test_,compiled.py direct.py directory.py lookup_queue.py registrar_codecs.py shapes.py) \
@@ -116,9 +116,19 @@ test-compiled: compiled ## Run the tests of the gatekeeper and of the core on th
 bench-keyserver: $(VENV)/.dev ## Measure the key server beside nginx (needs nginx and ab), on 127.0.0.1
 	@PYTHONPATH=tools $(BIN)/python tools/bench/keyserver.py $(BENCH_ARGS)
 
+# Beside the distribution's Kamailio by the distribution's Python, where there is one that will do: VENV=… takes
+# another one.
+SYSTEM_VENV := .venv-system
 .PHONY: bench-gatekeeper
-bench-gatekeeper: compiled ## Measure the gatekeeper at 1,000 to 100,000 endpoints, beside Kamailio where it is
+bench-gatekeeper: ## Measure the gatekeeper at 1,000 to 100,000 endpoints, beside Kamailio where it is
+ifeq ($(origin VENV),file)
+	@if python=$$(tools/find-python system); then \
+		PYTHON=$$python $(MAKE) --no-print-directory VENV=$(SYSTEM_VENV) COMPILED=build/compiled-system/lib bench-gatekeeper; \
+	else $(MAKE) --no-print-directory VENV=$(VENV) bench-gatekeeper; fi
+else
+bench-gatekeeper: compiled
 	@PYTHONPATH=tools $(BIN)/python tools/bench/gatekeeper.py --compiled $(COMPILED) $(BENCH_ARGS)
+endif
 
 .PHONY: bench-console
 bench-console: $(VENV)/.dev ## Measure the console with 10,000 extensions and 50 browsers open, beside none
@@ -179,7 +189,7 @@ heap: $(VENV)/.dev ## Measure what the phone takes of the heap: [MICROPYTHON=a b
 
 .PHONY: clean
 clean: ## Remove what was built and installed (not the site)
-	rm -rf $(VENV) $(FUZZ_VENV) build *.egg-info
+	rm -rf $(VENV) $(FUZZ_VENV) $(SYSTEM_VENV) build *.egg-info
 
 # -- installation
 
