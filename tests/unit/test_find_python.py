@@ -11,12 +11,12 @@ TOOL = Path(__file__).parents[2] / "tools" / "find-python"
 
 def find(*arguments, **environment):
     """Return (exit status, what it prints)."""
-    found = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    there = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     done = subprocess.run(
         ["sh", str(TOOL), *arguments],
         capture_output=True,
         text=True,
-        env={**found, **environment},
+        env=there | environment,
         check=False,
     )
     return done.returncode, done.stdout.strip()

@@ -92,6 +92,12 @@ def test_what_is_in_use_is_put_together_and_what_is_not_stays_as_it_is(pages):
     assert full[:] == b"\x5a" * len(full)
 
 
+def test_where_the_kernel_does_not_tell_nothing_is_asked_for(monkeypatch, tmp_path, pages):
+    monkeypatch.setattr(huge_pages, "_MAPS", tmp_path / "nowhere")
+    assert pages.collapse() == 0
+    assert not HugePages().there
+
+
 def test_nobody_looks_while_no_datagrams_come(monkeypatch, pages):
     monkeypatch.setattr(huge_pages, "PAUSE", 0.0)
     received = passes = 0

@@ -65,10 +65,12 @@ class HugePages:
 
     def collapse(self) -> int:
         """Ask for all that are worth it; return how many there are now.  Takes its time: for a thread."""
-        if not self.there:
+        try:
+            maps = _MAPS.read_text() if self.there else ""
+        except OSError:  # a machine without a descriptor left, say
             return 0
         found = refused = 0
-        for begin, end in regions(_MAPS.read_text(), self._huge):
+        for begin, end in regions(maps, self._huge):
             for at in range(begin, end, self._huge):
                 if not self._used(at):
                     continue
