@@ -311,14 +311,14 @@ def away(world):
     """Let the phones' time stand still, and not the gatekeeper's; yield those who may miss an answer by it.
 
     What was under way is answered after a restart for 10 s (docs/gatekeeper-state.md), which on a machine
-    that does other things a start can take.
+    that does other things a start can take; and a phone's next try is up to 2 s away.
     """
     missed = []
     busy = world.fleet.busy()
     began = time.monotonic()
     with world.fleet.paused():
         yield missed
-    if time.monotonic() - began > 8:
+    if time.monotonic() - began > 5:
         missed += busy
 
 
