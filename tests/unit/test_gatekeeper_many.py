@@ -1,12 +1,13 @@
 """Datagrams through the system's own calls: the same as through a socket's."""
 
+import ctypes
 import select
 import socket
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ringkey.gatekeeper import many, many_calls
+from ringkey.gatekeeper import libc, many, many_calls
 from ringkey.gatekeeper.ear import LONGEST
 
 pytestmark = pytest.mark.skipif(not many_calls.LINUX, reason="a sockaddr_in is another one here")
@@ -170,4 +171,4 @@ def test_elsewhere_a_socket_does_it_itself(monkeypatch):
         sender.send(b"x", ("255.255.255.255", 9))
         sender.send(b"y", other.getsockname())
         assert heard(other) == (b"y", sock.getsockname())
-        assert many_calls._system("no_such_function") is None
+        assert libc.function(ctypes.PyDLL, "no_such_function") is None

@@ -11,7 +11,9 @@ import ctypes
 import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from ringkey.gatekeeper import libc
 
 # s between two passes; each takes some milliseconds of a thread, and 1 ms for each huge page that is new.
 PAUSE: Final = 10.0
@@ -59,8 +61,9 @@ class HugePages:
 
     def __init__(self) -> None:
         self._huge = size()
-        self._madvise = _system("madvise", ctypes.c_int)
-        self._mincore = _system("mincore", ctypes.c_char_p)
+        where = (ctypes.c_void_p, ctypes.c_size_t)
+        self._madvise = libc.function(ctypes.CDLL, "madvise", *where, ctypes.c_int)
+        self._mincore = libc.function(ctypes.CDLL, "mincore", *where, ctypes.c_char_p)
         self.there = bool(self._huge and self._madvise and self._mincore and _MAPS.exists())
 
     def collapse(self) -> int:
@@ -99,14 +102,3 @@ class HugePages:
             if now - seen >= WORTH:
                 seen = now
                 await asyncio.get_running_loop().run_in_executor(None, self.collapse)
-
-
-def _system(name: str, last: Any) -> Any:
-    """Return a function of (address, octets, last) that gives the interpreter away, or None."""
-    try:
-        found = ctypes.CDLL(None)[name]
-    except (AttributeError, OSError, TypeError):
-        return None
-    found.argtypes = (ctypes.c_void_p, ctypes.c_size_t, last)
-    found.restype = ctypes.c_int
-    return found

@@ -4,9 +4,8 @@ What is filled in and read for each datagram is in many.py, which is compiled.
 """
 
 import ctypes
-from typing import Any
 
-from ringkey.gatekeeper import bpf
+from ringkey.gatekeeper import bpf, libc
 
 # Octets of a sockaddr_in of Linux: family, port, host, and nothing.
 PLACE = 16
@@ -68,17 +67,7 @@ class Messages:
         return self._at + i * ctypes.sizeof(_Message)
 
 
-def _system(name: str, *arguments: Any) -> Any:
-    """Return a function of the system that keeps the interpreter while it runs; None where there is none."""
-    try:
-        found = ctypes.PyDLL(None)[name]
-    except (AttributeError, OSError, TypeError):
-        return None
-    found.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, *arguments)
-    found.restype = ctypes.c_int
-    return found
-
-
 # (socket, datagrams, how many, flags[, patience]) -> how many were read or sent, -1 for an error
-RECEIVE = _system("recvmmsg", ctypes.c_void_p)
-SEND = _system("sendmmsg")
+_WHAT = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+RECEIVE = libc.function(ctypes.PyDLL, "recvmmsg", *_WHAT, ctypes.c_void_p)
+SEND = libc.function(ctypes.PyDLL, "sendmmsg", *_WHAT)
