@@ -31,10 +31,11 @@ def test_the_one_that_is_given_is_taken():
     assert find(PYTHON="/nowhere/python") == (0, "/nowhere/python")
 
 
-def test_the_one_for_all_has_tls_psk_or_is_the_newest_without():
+def test_the_one_for_all_has_tls_psk_where_its_version_could():
     status, python = find()
     assert status == 0
     assert said_by(python, "sys.version_info >= (3, 11)") == "True"
+    assert said_by(python, "sys.version_info < (3, 13) or ssl.HAS_PSK") == "True"
 
 
 @pytest.mark.parametrize(
